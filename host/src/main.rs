@@ -1,0 +1,2 @@
+//! The `rillgate` command.
+fn main() {}
