@@ -4,3 +4,4 @@
 
 pub mod batch;
 pub mod commit;
+pub mod source;
