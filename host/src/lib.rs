@@ -4,4 +4,5 @@
 
 pub mod batch;
 pub mod commit;
+pub mod metrics;
 pub mod source;

@@ -34,6 +34,14 @@ impl Entry {
         }
     }
 
+    /// How often the topic had been made anew.
+    pub fn generation(&self) -> u32 {
+        match self {
+            Self::Claim(claim) => claim.generation,
+            Self::Commit(commit) => commit.generation,
+        }
+    }
+
     /// The format it was written in.
     pub fn format(&self) -> u32 {
         match self {
@@ -56,6 +64,9 @@ pub struct Claim {
     pub start: i64,
     /// Number of the newest COMMIT, if there is one.
     pub last_commit: Option<u64>,
+    /// How often the topic was made anew, so that its offsets began again: part of the files' names.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 /// An epoch is decided: these files, and no others, hold the rows of these offsets.
@@ -71,6 +82,9 @@ pub struct Commit {
     pub start: i64,
     /// The offset after its last one.
     pub end: i64,
+    /// How often the topic was made anew, as the attempt's CLAIM says.
+    #[serde(default)]
+    pub generation: u32,
     /// Records skipped for want of a value.
     pub skipped: u64,
     /// Records that became dead letters.

@@ -122,6 +122,7 @@ pub struct Machine {
     last_commit: Option<(u64, Commit)>,
     /// Where the next epoch begins, once claimed.
     next_offset: i64,
+    generation: u32,
     claims: u32,
 }
 
@@ -144,7 +145,15 @@ enum State {
 impl Machine {
     /// A new attempt, which begins by claiming the task. No other attempt may ever have the same name.
     pub fn new(attempt: String) -> Self {
-        Self { attempt, state: State::Listing, newest: None, last_commit: None, next_offset: 0, claims: 0 }
+        Self {
+            attempt,
+            state: State::Listing,
+            newest: None,
+            last_commit: None,
+            next_offset: 0,
+            generation: 0,
+            claims: 0,
+        }
     }
 
     /// The attempt's name.
@@ -155,6 +164,11 @@ impl Machine {
     /// Where the next epoch begins. Means something from the first [`Step::Ready`] on.
     pub fn next_offset(&self) -> i64 {
         self.next_offset
+    }
+
+    /// How often the topic was made anew: raised whenever the first offset is one that was decided before.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The newest COMMIT, with its number.
@@ -194,7 +208,12 @@ impl Machine {
         if commit.start != self.next_offset || commit.end <= commit.start {
             return Err(ProtocolError::Gap { start: commit.start, end: self.next_offset });
         }
-        self.state = State::Deciding(Commit { attempt: self.attempt.clone(), format: FORMAT, ..commit });
+        self.state = State::Deciding(Commit {
+            attempt: self.attempt.clone(),
+            format: FORMAT,
+            generation: self.generation,
+            ..commit
+        });
         Ok(())
     }
 
@@ -216,7 +235,12 @@ impl Machine {
             (State::ReadingCommit(sequence, claim), Outcome::Entry(entry)) => {
                 self.found_commit(sequence, claim, entry)?
             }
-            (State::FindingFirstOffset(_), Outcome::FirstOffset(start)) => self.claim_from(start),
+            (State::FindingFirstOffset(logged), Outcome::FirstOffset(start)) => {
+                if logged.is_some_and(|logged| start < logged) {
+                    self.generation += 1;
+                }
+                self.claim_from(start)
+            }
             (State::Claiming(claim), Outcome::Created) => self.claimed(&claim),
             (State::Claiming(claim), Outcome::Taken(entry)) if entry.attempt() == self.attempt => self.claimed(&claim),
             (State::Claiming(_), Outcome::Taken(_)) => {
@@ -244,6 +268,7 @@ impl Machine {
     fn found_newest(&mut self, entry: Entry) -> Result<State, ProtocolError> {
         let sequence = self.newest.unwrap_or_default();
         check_format(sequence, &entry)?;
+        self.generation = entry.generation();
         Ok(match entry {
             Entry::Commit(commit) => {
                 let end = commit.end;
@@ -282,6 +307,7 @@ impl Machine {
             time: String::new(),
             start,
             last_commit: self.last_commit.as_ref().map(|(sequence, _)| *sequence),
+            generation: self.generation,
         })
     }
 

@@ -65,9 +65,14 @@ pub enum LogError {
         /// The staged name.
         staged: String,
     },
-    /// Where to begin can't be told, for want of Kafka or because data was lost.
-    #[error("{0}")]
-    FirstOffset(String),
+    /// Where to begin can't be told.
+    #[error("{reason}")]
+    FirstOffset {
+        /// Why: Kafka is away, or data was lost.
+        reason: String,
+        /// Whether waiting may mend it.
+        may_pass: bool,
+    },
     /// The store refuses in a way that waiting doesn't mend.
     #[error("store: {0}")]
     Store(StoreError),
@@ -104,9 +109,21 @@ pub fn folder(pipeline: &str, topic: &str, partition: i32) -> String {
     format!("_rillgate/{pipeline}/{topic}/{partition}")
 }
 
+impl LogError {
+    /// Whether the task should begin anew from its last COMMIT; otherwise its pipeline stops.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Fenced { .. } => true,
+            Self::FirstOffset { may_pass, .. } => *may_pass,
+            Self::Store(error) => may_pass(error),
+            _ => false,
+        }
+    }
+}
+
 impl TaskLog {
     /// Claims the task: fences whoever had it, publishes what it had decided, and removes what it had not.
-    /// `first_offset` is asked where to begin, given what the log says.
+    /// `first_offset` is asked where to begin, given what the log says; its error is an [`LogError::FirstOffset`].
     pub async fn claim<F, R>(
         store: Store,
         folder: String,
@@ -115,15 +132,13 @@ impl TaskLog {
     ) -> Result<Self, LogError>
     where
         F: Fn(Option<i64>) -> R,
-        R: Future<Output = Result<i64, String>>,
+        R: Future<Output = Result<i64, LogError>>,
     {
         let machine = Machine::new(uuid::Uuid::new_v4().simple().to_string());
         let mut log = Self { store, folder, options, machine, written: Instant::now() };
         loop {
             let outcome = match log.machine.step(&now()) {
-                Step::FirstOffset { logged } => {
-                    Outcome::FirstOffset(first_offset(logged).await.map_err(LogError::FirstOffset)?)
-                }
+                Step::FirstOffset { logged } => Outcome::FirstOffset(first_offset(logged).await?),
                 Step::Ready => break,
                 step => log.perform(step).await?,
             };
@@ -136,6 +151,11 @@ impl TaskLog {
     /// The name of the attempt that holds the log.
     pub fn attempt(&self) -> &str {
         self.machine.attempt()
+    }
+
+    /// How often the topic was made anew.
+    pub fn generation(&self) -> u32 {
+        self.machine.generation()
     }
 
     /// Where the next epoch begins.

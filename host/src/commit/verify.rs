@@ -141,6 +141,7 @@ async fn read_log(
 fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
     let mut next: Option<i64> = None;
     let mut attempt: Option<&str> = None;
+    let mut generation = history.first().map_or(0, |(_, entry)| entry.generation());
     for (sequence, entry) in history {
         match entry {
             Entry::Claim(claim) => {
@@ -148,13 +149,14 @@ fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
                     Some(end) if claim.start > end => {
                         report.lost_by_kafka.push(format!("{task} {end}..{}", claim.start));
                     }
-                    Some(end) if claim.start < end => report.problems.push(format!(
+                    Some(end) if claim.start < end && claim.generation == generation => report.problems.push(format!(
                         "{task}: entry {sequence} claims from offset {} what was decided up to {end}",
                         claim.start
                     )),
                     _ => {}
                 }
                 next = Some(claim.start);
+                generation = claim.generation;
                 attempt = Some(&claim.attempt);
             }
             Entry::Commit(commit) => {

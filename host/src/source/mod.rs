@@ -66,6 +66,14 @@ pub enum SourceError {
         /// `bootstrap.servers` as configured.
         servers: String,
     },
+    /// Kafka no longer has the records that come next.
+    #[error("data loss: {what}; set on_data_loss = \"continue\" to go on from offset {low}")]
+    DataLoss {
+        /// What is lost.
+        what: String,
+        /// The oldest offset there is.
+        low: i64,
+    },
     /// Anything else that Kafka says.
     #[error("Kafka: {0}")]
     Kafka(String),

@@ -73,9 +73,7 @@ impl Offsets {
             format!("{partition} ends at offset {high}, and {logged} comes next: the topic was made anew")
         };
         match self.options.on_data_loss {
-            OnDataLoss::Fail => Err(SourceError::Kafka(format!(
-                "data loss: {what}; set on_data_loss = \"continue\" to go on from offset {low}"
-            ))),
+            OnDataLoss::Fail => Err(SourceError::DataLoss { what, low }),
             OnDataLoss::Continue => {
                 tracing::warn!(%partition, "data loss: {what}; going on from offset {low}");
                 Ok(low)
