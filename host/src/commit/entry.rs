@@ -70,7 +70,7 @@ pub struct Claim {
 }
 
 /// An epoch is decided: these files, and no others, hold the rows of these offsets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     /// [`FORMAT`].
     pub format: u32,

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -144,15 +144,6 @@ impl Consumer {
         let thread = std::thread::Builder::new().name("kafka".to_owned()).spawn(move || poll(&consumer, &stop));
         self.thread = Some(thread.map_err(|error| SourceError::Kafka(format!("no thread: {error}")))?);
         Ok(())
-    }
-
-    /// Tells Kafka's book how far a task has come. Only lag tools and other instances read it; failing is harmless.
-    pub fn acknowledge(&self, partition: &TopicPartition, end: i64) {
-        let mut list = TopicPartitionList::new();
-        let added = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(end));
-        if let Err(error) = added.and_then(|()| self.consumer.commit(&list, CommitMode::Async)) {
-            tracing::debug!(%partition, %error, "offset not committed to Kafka; the commit log has it");
-        }
     }
 
     /// Gives all partitions back, which waits for their tasks, and leaves the group.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::Context;
@@ -78,6 +78,15 @@ impl Offsets {
                 tracing::warn!(%partition, "data loss: {what}; going on from offset {low}");
                 Ok(low)
             }
+        }
+    }
+
+    /// Tells Kafka's book how far a task has come. Only lag tools and other instances read it; failing is harmless.
+    pub fn acknowledge(&self, partition: &TopicPartition, end: i64) {
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(end));
+        if let Err(error) = added.and_then(|()| self.consumer.commit(&list, CommitMode::Async)) {
+            tracing::debug!(%partition, %error, "offset not committed to Kafka; the commit log has it");
         }
     }
 
