@@ -4,5 +4,6 @@
 
 pub mod batch;
 pub mod commit;
+pub mod decode;
 pub mod metrics;
 pub mod source;
