@@ -5,5 +5,6 @@
 pub mod batch;
 pub mod commit;
 pub mod decode;
+pub mod encode;
 pub mod metrics;
 pub mod source;
