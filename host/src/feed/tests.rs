@@ -1,14 +1,16 @@
 //! Tests of the runner against the client library's own mock cluster.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
-use rillgate_feeds::feed;
+use rillgate_feeds::{NaiveDate, feed};
 
 use super::*;
 
@@ -146,16 +148,15 @@ fn a_feed_that_is_stopped_sends_no_more_and_waits_for_what_it_sent() {
 
 #[test]
 fn no_broker_is_an_error_of_its_own() {
-    // A port that nobody listens on: it was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let servers = format!("127.0.0.1:{port}");
+    // Nobody listens on port 1.
+    let servers = "127.0.0.1:1";
     let options = FeedOptions { timeout: Duration::from_millis(300), ..counted(System::Railway, 1) };
-    let error = run_to_the_end(&properties(&[("bootstrap.servers", &servers)]), &options).unwrap_err();
+    let error = run_to_the_end(&properties(&[("bootstrap.servers", servers)]), &options).unwrap_err();
     assert!(matches!(&error, FeedError::Unreachable { servers: told, .. } if *told == servers), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains(&servers) && text.contains("bootstrap.servers") && text.contains("refused"), "{text}");
+    assert!(text.contains(servers) && text.contains("bootstrap.servers") && text.contains("refused"), "{text}");
 
-    let stopped = run(&properties(&[("bootstrap.servers", &servers)]), &options, &AtomicBool::new(true), &mut |_| {});
+    let stopped = run(&properties(&[("bootstrap.servers", servers)]), &options, &AtomicBool::new(true), &mut |_| {});
     assert_eq!(stopped.unwrap().total(), 0);
 }
 
