@@ -6,5 +6,6 @@ pub mod batch;
 pub mod commit;
 pub mod decode;
 pub mod encode;
+pub mod feed;
 pub mod metrics;
 pub mod source;
