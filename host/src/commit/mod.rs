@@ -9,6 +9,8 @@
 
 pub mod entry;
 pub mod machine;
+#[cfg(test)]
+mod machine_tests;
 pub mod stage;
 pub mod store;
 pub mod task_log;
