@@ -3,3 +3,4 @@
 //! A table of contents. The way of the data is `task`; each stage knows nothing of its neighbours.
 
 pub mod batch;
+pub mod plugin;
