@@ -8,4 +8,5 @@ pub mod decode;
 pub mod encode;
 pub mod feed;
 pub mod metrics;
+pub mod plugin;
 pub mod source;
