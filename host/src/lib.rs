@@ -10,3 +10,5 @@ pub mod feed;
 pub mod metrics;
 pub mod plugin;
 pub mod source;
+pub mod task;
+pub mod worker;

@@ -403,8 +403,7 @@ impl Task {
     fn is_over_full(&self) -> bool {
         let writers = || self.writers.iter().chain([&self.dead_writer]);
         let rows: u64 = writers().map(TableWriter::open_rows).sum();
-        rows >= self.plan.trigger.rows
-            || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
+        rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
     }
 
     fn stopped(&self, error: &ChainError) -> TaskError {
@@ -459,5 +458,5 @@ fn batch_time(messages: &KafkaMessages) -> BatchTime {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(now.as_millis()).unwrap_or_default()
     });
-    BatchTime::new(milliseconds, last.map_or(0, |last| messages.offset(last) as u64))
+    BatchTime { timestamp_ms: milliseconds, seed: last.map_or(0, |last| messages.offset(last) as u64) }
 }

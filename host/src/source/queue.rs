@@ -134,13 +134,16 @@ fn error_text(message: *const rd::rd_kafka_message_t) -> String {
     unsafe { CStr::from_ptr(rd::rd_kafka_message_errstr(message)) }.to_string_lossy().into_owned()
 }
 
-/// Messages as librdkafka holds them. They live on one thread, in the task that took them.
+/// Messages as librdkafka holds them.
 #[derive(Debug)]
 pub struct KafkaMessages {
     partition: TopicPartition,
     messages: Vec<*mut rd::rd_kafka_message_t>,
     bytes: usize,
 }
+
+// SAFETY: these messages are ours alone, and librdkafka lets any thread read and destroy them.
+unsafe impl Send for KafkaMessages {}
 
 impl KafkaMessages {
     /// No messages yet.
