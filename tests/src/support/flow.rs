@@ -63,7 +63,7 @@ impl Flow {
 topic = "{topic}"
 decode = {{ format = "json" }}
 columns = {{ id = "utf8", train_id = "utf8", station = "utf8", timestamp = "timestamp", waiting_time = "float64", ticket_check_time = "float64", reduced_flow_factor = "float64" }}
-transform = [{{ plugin = '{plugin}', settings = {{ keep = "all" }} }}]
+transform = [{{ plugin = '{plugin}', settings = {{ topic = "passenger_flow" }} }}]
 sink = {{ table = "{TABLE}", format = "parquet", partition_by = ["date"], every = "{every}" }}
 "#
         );
@@ -154,8 +154,8 @@ impl Producing {
             let mut sent = 0;
             // The pace leaves the others some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
-                flow.send(&producer, sent..sent + 100);
-                sent += 100;
+                flow.send(&producer, sent..sent + 500);
+                sent += 500;
             }
             sent
         });

@@ -1,6 +1,6 @@
 """Reads tables for the tests, as anyone would: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-{"view": name, "glob": path, "format": "parquet" | "csv" | "json"}   makes a view over files, Hive partitions as columns
+{"view": name, "glob": path, "format": "parquet" | "csv" | "jsonl"}  makes a view over files, Hive partitions as columns
 {"sql": text}                                                       {"rows": [[...], ...]}
 {"ids": file, "column": name, "as": name}                           {"rows": count, "doubles": [[id, first name, this name], ...]}
                                                                     across all files given so far; names are for people
@@ -15,7 +15,7 @@ import pyarrow.parquet
 READ = {
     "parquet": "read_parquet('{}', hive_partitioning = true, filename = true)",
     "csv": "read_csv('{}', hive_partitioning = true, filename = true)",
-    "json": "read_json('{}', format = 'newline_delimited', hive_partitioning = true, filename = true)",
+    "jsonl": "read_json('{}', format = 'newline_delimited', hive_partitioning = true, filename = true)",
 }
 
 connection = duckdb.connect()

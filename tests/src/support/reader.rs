@@ -19,7 +19,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the table in `folder` of a place; its files end in `extension` (`parquet`, `csv.gz`, `json.zst` ...).
+    /// Opens the table in `folder` of a place; its files end in `extension` (`parquet`, `csv.gz`, `jsonl.zst` ...).
     pub fn open(place: &Place, folder: &str, extension: &str) -> Self {
         let copy = match place {
             Place::Local(_) => None,
