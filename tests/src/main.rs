@@ -1,7 +1,7 @@
 //! End-to-end tests: the `rillgate` command against a real Kafka, a real S3 server and the readers that users have.
 //!
 //! `make test` starts the servers and ends them; to run one test again and again, `tests/servers/up` once and then
-//! `cargo test --release -p rillgate-tests <name>`.
+//! `cargo test --release --workspace --test all <name>`.
 
 mod exactly_once;
 mod faults;
