@@ -12,13 +12,14 @@ fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 # need COMMAND PACKAGE: COMMAND is there, or PACKAGE is installed (as root where there is apt-get), or we say what to do.
 need() {
   command -v "$1" >/dev/null && return
-  install_package "$2"
+  install_package "$2" "$1"
   command -v "$1" >/dev/null || fail "$1 is still missing after installing the Debian package $2"
 }
 
+# install_package PACKAGE WHAT: installs the Debian package that brings WHAT, or says so.
 install_package() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    fail "missing: $1 (on Debian: sudo apt-get install $1); then try again"
+    fail "missing: $2 (on Debian: sudo apt-get install $1); then try again"
   fi
   echo "installing the Debian package $1" >&2
   { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" \
