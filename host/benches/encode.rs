@@ -188,7 +188,8 @@ fn reference_batches() -> Vec<RecordBatch> {
                 rows().map(|row| Some(start + ((batch * ROWS + row) / 20 * 1_000_000) as i64)).collect();
             let waiting: Float64Array = rows().map(|_| Some(-5.0 * (1.0 - numbers.unit()).ln())).collect();
             let check: Float64Array = rows().map(|_| Some(1.0 + 2.0 * numbers.unit())).collect();
-            let factor: Float64Array = rows().map(|_| Some(if numbers.next() % 10 == 0 { 0.5 } else { 1.0 })).collect();
+            let factor: Float64Array =
+                rows().map(|_| Some(if numbers.next().is_multiple_of(10) { 0.5 } else { 1.0 })).collect();
             let columns: Vec<(&str, ArrayRef)> = vec![
                 ("id", Arc::new(id)),
                 ("train_id", Arc::new(train)),

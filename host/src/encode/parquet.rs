@@ -53,11 +53,12 @@ fn zstd_bytes(level: i32) -> usize {
 /// How to write rows like these.
 ///
 /// Measured with `benches/encode.rs` (the reference job's seven columns, 18 bytes a record, one core): the library's
-/// defaults with zstd-1 take 153 ns a record, 110 when columns of unique values have no dictionary, and 95 when floats
-/// that hardly shrink are left uncompressed (for 4 % more bytes). The rest differs by 5 ns at most, so that what every
-/// reader knows decides: plain and dictionary encoding, since delta encodings save 0.5 bytes a record and byte stream
-/// split 1.2, but older readers fail on them; statistics and index by page, which let readers skip. Row groups of 64 Ki rows
-/// cost 5 % more than of a million: memory can be kept low.
+/// defaults with zstd-1 take 140 to 153 ns a record, 110 when columns of unique values have no dictionary, and 95 when
+/// floats that hardly shrink are left uncompressed too (for 4 % more bytes). The rest differs by 5 ns at most, so what
+/// every reader knows decides: plain and dictionary encoding, since delta encodings save 0.5 bytes a record and byte
+/// stream split 1.2, but older readers fail on them; statistics and index by page, which let readers skip. Row groups
+/// of 64 Ki rows cost 5 % more than of a million, so memory can be kept low. The library makes a compressor for each column of
+/// each row group and uses it for all pages.
 pub(super) fn properties(codec: Codec, sample: &RecordBatch) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(codec)

@@ -19,7 +19,7 @@ pub(super) enum Encoding {
     /// With properties found by a sample of so many rows, once there has been one.
     Parquet {
         codec: Codec,
-        judged: Option<(usize, WriterProperties)>,
+        judged: Option<Box<(usize, WriterProperties)>>,
     },
     Text(Lines, Stream),
 }

@@ -195,9 +195,9 @@ impl TableWriter {
             Encoding::Text(lines, stream) => File::Text(Box::new(TextFile::new(schema, *lines, *stream)?)),
             Encoding::Parquet { codec, judged } => {
                 let rows = sample.num_rows();
-                let fair = judged.take().filter(|(judged_rows, _)| *judged_rows >= rows.min(FAIR_SAMPLE_ROWS));
-                let (_, properties) = judged.insert(fair.unwrap_or_else(|| (rows, properties(*codec, sample))));
-                File::Parquet(Box::new(ParquetFile::new(schema, properties.clone())?))
+                let fair = judged.take().filter(|judged| judged.0 >= rows.min(FAIR_SAMPLE_ROWS));
+                let judged = judged.insert(fair.unwrap_or_else(|| Box::new((rows, properties(*codec, sample)))));
+                File::Parquet(Box::new(ParquetFile::new(schema, judged.1.clone())?))
             }
         };
         let id = self.next_file;

@@ -51,7 +51,7 @@ fn what_text_has_no_word_for() {
     let t = timestamps([Some(i64::MAX), Some(i64::MIN)]);
     let d: ArrayRef = Arc::new(Date32Array::from(vec![i32::MAX, i32::MIN]));
     let batch = batch(vec![("x", x), ("t", t), ("d", d)]);
-    let json = text(&write(&TableOptions::new("t", Format::Json), &[batch.clone()])[0]);
+    let json = text(&write(&TableOptions::new("t", Format::Json), std::slice::from_ref(&batch))[0]);
     assert_eq!(json.lines().next().unwrap(), r#"{"x":null,"t":"+294247-01-10T04:00:54.775807Z","d":"+5881580-07-11"}"#);
     let csv = text(&write(&TableOptions::new("t", Format::Csv), &[batch])[0]);
     assert_eq!(csv.lines().nth(2).unwrap(), "inf,-290308-12-21T19:59:05.224192Z,-5877641-06-23");

@@ -84,7 +84,7 @@ fn column_names_are_escaped_and_left_out_of_files() {
     let stops: ArrayRef = Arc::new(StringArray::from(vec!["x", "x"]));
     let batch = batch(vec![("a=b", stops), ("id", ids)]);
     let options = super::options(Format::Csv, &["a=b"]);
-    let written = write(&options, &[batch.clone()]);
+    let written = write(&options, std::slice::from_ref(&batch));
     assert_eq!((written[0].directory.as_str(), text(&written[0]).as_str()), ("a%3Db=x", "id\n1\n2\n"));
     let writer = TableWriter::new(&options, batch.schema_ref()).unwrap();
     assert_eq!(writer.file_schema(), schema(&[("id", "int32")]));
