@@ -5,3 +5,4 @@
 pub mod batch;
 pub mod decode;
 pub mod encode;
+pub mod plugin;
