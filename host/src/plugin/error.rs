@@ -92,17 +92,31 @@ pub enum ApplyError {
     Reopen(String),
 }
 
-/// A pipeline's transforms fail whatever they are given: the pipeline must stop.
+/// A pipeline's transforms fail whatever they are given: the pipeline must stop. Nothing of the batch is committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{plugin} failed on {failures} messages in a row, the last time with: {reason}. The pipeline stops before these \
-     messages; nothing of them is committed and they are read again when it is restarted"
-)]
-pub struct ChainError {
-    /// The plugin's file.
-    pub plugin: String,
-    /// How many messages failed one after another.
-    pub failures: usize,
-    /// What the last of them failed with.
-    pub reason: String,
+pub enum ChainError {
+    /// Message after message fails alone.
+    #[error(
+        "{plugin} failed on {failures} messages in a row, the last time with: {reason}. The pipeline stops before these \
+         messages; none of them is lost, and they are read again when it starts again"
+    )]
+    Failing {
+        /// The plugin's file.
+        plugin: String,
+        /// How many messages failed one after another.
+        failures: usize,
+        /// What the last of them failed with.
+        reason: String,
+    },
+    /// The plugin can't be started anew after a failure.
+    #[error(
+        "{plugin} can't be started again: {reason}. The pipeline stops before these messages; none of them is lost, and \
+         they are read again when it starts again"
+    )]
+    Reopen {
+        /// The plugin's file.
+        plugin: String,
+        /// Why not.
+        reason: String,
+    },
 }

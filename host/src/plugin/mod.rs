@@ -1,7 +1,35 @@
 //! Plugins: WebAssembly components that work on batches, with limits on all they can use.
+//!
+//! [`Engine::load`] compiles a plugin, [`Transform::open`] negotiates its columns, and a [`Chain`] runs all the transforms
+//! of a pipeline on one thread. Wasmtime's types stay in here.
 
+mod bindings;
+mod cache;
+mod chain;
+mod columns;
+mod engine;
 mod error;
+mod inspect;
+mod instance;
 mod limits;
+mod load;
+mod log;
+mod output;
+mod returned;
+mod tables;
+mod transform;
+mod wasi;
 
+#[cfg(test)]
+mod tests;
+
+pub use chain::{Chain, Dead, Step};
+pub use engine::Engine;
 pub use error::{ApplyError, ChainError, PluginError};
+pub use inspect::{InspectedColumn, InspectedTable, Inspection, inspect, inspect_opened};
+pub use instance::BatchTime;
 pub use limits::Limits;
+pub use load::{Kind, Plugin};
+pub use returned::Applied;
+pub use tables::{MAIN, Table};
+pub use transform::Transform;

@@ -1,0 +1,150 @@
+//! What encoding costs: ns a record and bytes a record of each format, and of ways to write Parquet.
+//!
+//! The table is the reference job's: a unique id, a train (1,000 values), a station (64), a timestamp, three floats, in
+//! batches of 4,096 rows. `cargo bench -p rillgate --bench encode [part of a variant's name]`
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Float64Array, StringArray, TimestampMicrosecondArray};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use rillgate::batch::RecordBatch;
+
+const ROWS: usize = 4_096;
+const BATCHES: usize = 256;
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let batches = reference_batches();
+    parquet_variants(&wanted, &batches);
+}
+
+/// Runs one variant three times and prints the best.
+fn measure(wanted: &str, name: &str, mut run: impl FnMut() -> usize) {
+    if !name.contains(wanted) {
+        return;
+    }
+    let records = (ROWS * BATCHES) as f64;
+    let mut best = f64::MAX;
+    let mut bytes = 0;
+    for _ in 0..3 {
+        let start = Instant::now();
+        bytes = run();
+        best = best.min(start.elapsed().as_nanos() as f64 / records);
+    }
+    println!("{name:<44} {best:>7.1} ns/record {:>7.1} bytes/record", bytes as f64 / records);
+}
+
+fn parquet_variants(wanted: &str, batches: &[RecordBatch]) {
+    let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).expect("a level that exists"));
+    let base = || WriterProperties::builder().set_compression(zstd(1)).set_statistics_enabled(EnabledStatistics::Chunk);
+    let floats = ["waiting_time", "ticket_check_time", "reduced_flow_factor"];
+    let no_dictionary = |columns: &[&str], mut builder: WriterPropertiesBuilder| {
+        for column in columns {
+            builder = builder.set_column_dictionary_enabled((*column).into(), false);
+        }
+        builder
+    };
+    let chosen = || no_dictionary(&["id", "timestamp", "waiting_time", "ticket_check_time"], base());
+    let variants: Vec<(&str, WriterPropertiesBuilder)> = vec![
+        ("parquet library's defaults, zstd-1", WriterProperties::builder().set_compression(zstd(1))),
+        ("parquet chunk statistics", base()),
+        ("parquet no statistics", base().set_statistics_enabled(EnabledStatistics::None)),
+        ("parquet no dictionaries", base().set_dictionary_enabled(false)),
+        ("parquet id without dictionary", no_dictionary(&["id"], base())),
+        ("parquet id, floats without", no_dictionary(&["id", floats[0], floats[1]], base())),
+        ("parquet chosen", chosen()),
+        ("parquet chosen, page statistics", chosen().set_statistics_enabled(EnabledStatistics::Page)),
+        ("parquet chosen, no offset index", chosen().set_offset_index_disabled(true)),
+        (
+            "parquet chosen, timestamp delta",
+            chosen().set_column_encoding("timestamp".into(), Encoding::DELTA_BINARY_PACKED),
+        ),
+        (
+            "parquet chosen, id delta length",
+            chosen().set_column_encoding("id".into(), Encoding::DELTA_LENGTH_BYTE_ARRAY),
+        ),
+        ("parquet chosen, id delta", chosen().set_column_encoding("id".into(), Encoding::DELTA_BYTE_ARRAY)),
+        (
+            "parquet chosen, floats split",
+            chosen()
+                .set_column_encoding("waiting_time".into(), Encoding::BYTE_STREAM_SPLIT)
+                .set_column_encoding("ticket_check_time".into(), Encoding::BYTE_STREAM_SPLIT),
+        ),
+        (
+            "parquet chosen, floats raw",
+            chosen()
+                .set_column_compression("waiting_time".into(), Compression::UNCOMPRESSED)
+                .set_column_compression("ticket_check_time".into(), Compression::UNCOMPRESSED),
+        ),
+        ("parquet chosen, write batch 4096", chosen().set_write_batch_size(4096)),
+        ("parquet chosen, pages 256 KiB", chosen().set_data_page_size_limit(256 << 10)),
+        ("parquet chosen, rows per page 100k", chosen().set_data_page_row_count_limit(100_000)),
+        ("parquet chosen, version 2", chosen().set_writer_version(WriterVersion::PARQUET_2_0)),
+        ("parquet chosen, row groups 128 Ki rows", chosen().set_max_row_group_row_count(Some(128 << 10))),
+        ("parquet chosen, row groups 64 Ki rows", chosen().set_max_row_group_row_count(Some(64 << 10))),
+        ("parquet chosen, row groups 16 Ki rows", chosen().set_max_row_group_row_count(Some(16 << 10))),
+        ("parquet chosen, zstd-3", chosen().set_compression(zstd(3))),
+        ("parquet chosen, snappy", chosen().set_compression(Compression::SNAPPY)),
+        ("parquet chosen, uncompressed", chosen().set_compression(Compression::UNCOMPRESSED)),
+    ];
+    for (name, properties) in variants {
+        let properties = properties.build();
+        measure(wanted, name, || {
+            let mut writer =
+                ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties.clone())).expect("a writer");
+            for batch in batches {
+                writer.write(batch).expect("a batch written");
+            }
+            writer.into_inner().expect("a footer written").len()
+        });
+    }
+}
+
+/// Numbers that look random and are the same each time (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+fn reference_batches() -> Vec<RecordBatch> {
+    let mut numbers = Numbers(7);
+    let start = 1_767_225_600_000_000; // 2026-01-01
+    (0..BATCHES)
+        .map(|batch| {
+            let rows = || 0..ROWS;
+            let id: StringArray = rows().map(|row| Some(format!("psf{:09}", batch * ROWS + row))).collect();
+            let train: StringArray = rows().map(|_| Some(format!("train-{:04}", numbers.next() % 1_000))).collect();
+            let station: StringArray = rows().map(|_| Some(format!("Station {}", numbers.next() % 64))).collect();
+            let timestamp: TimestampMicrosecondArray =
+                rows().map(|row| Some(start + ((batch * ROWS + row) / 20 * 1_000_000) as i64)).collect();
+            let waiting: Float64Array = rows().map(|_| Some(-5.0 * (1.0 - numbers.unit()).ln())).collect();
+            let check: Float64Array = rows().map(|_| Some(1.0 + 2.0 * numbers.unit())).collect();
+            let factor: Float64Array = rows().map(|_| Some(if numbers.next() % 10 == 0 { 0.5 } else { 1.0 })).collect();
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("id", Arc::new(id)),
+                ("train_id", Arc::new(train)),
+                ("station", Arc::new(station)),
+                ("timestamp", Arc::new(timestamp.with_timezone("UTC"))),
+                ("waiting_time", Arc::new(waiting)),
+                ("ticket_check_time", Arc::new(check)),
+                ("reduced_flow_factor", Arc::new(factor)),
+            ];
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+                .expect("columns of one length")
+        })
+        .collect()
+}

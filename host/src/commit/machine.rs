@@ -1,0 +1,342 @@
+//! The commit protocol of one task as a state machine: claim, decide, publish. It never does I/O, never waits and never
+//! reads a clock: whoever drives it performs its [`Step`]s and tells it the [`Outcome`]s.
+//!
+//! ```text
+//! List -> Read* -> FirstOffset -> Create(CLAIM) -> Publish(last COMMIT again) -> Ready
+//!                                        ^ taken: from the top
+//! Ready -- decide --> Create(COMMIT) -> Publish -> Acknowledge -> Ready
+//!                           ^ taken by another attempt: Fenced, for good
+//! ```
+//!
+//! What never happens: a COMMIT n + 1 is never created before n is published; an attempt never creates anything after it
+//! was fenced; a COMMIT never begins elsewhere than where the entry before it ended; the tail is never read again in
+//! mid-epoch, only the number that was found taken.
+
+use super::entry::{Claim, Commit, CommittedFile, Entry, FORMAT};
+
+/// Claims that lose the race for a number this often in a row give up: something else is wrong.
+const MAX_CLAIMS: u32 = 20;
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Find the largest number in the log: answer [`Outcome::Listed`].
+    List,
+    /// Read entry `sequence`: answer [`Outcome::Entry`].
+    Read {
+        /// Which.
+        sequence: u64,
+    },
+    /// Find out where to begin, and whether Kafka still has that offset: answer [`Outcome::FirstOffset`].
+    FirstOffset {
+        /// What the log says; `None` if it is empty.
+        logged: Option<i64>,
+    },
+    /// Create entry `sequence` if it is absent: answer [`Outcome::Created`], [`Outcome::Taken`] or [`Outcome::Unclear`].
+    Create {
+        /// Its number.
+        sequence: u64,
+        /// Its content.
+        entry: Entry,
+    },
+    /// Give these files their final names, where they don't have them yet: answer [`Outcome::Published`].
+    Publish {
+        /// The files of the newest COMMIT.
+        files: Vec<CommittedFile>,
+    },
+    /// Tell Kafka how far we are, and remove what is staged: both only help others. Answer [`Outcome::Acknowledged`].
+    Acknowledge {
+        /// The offset after the last one committed.
+        end: i64,
+    },
+    /// Nothing to do until [`Machine::decide`] is called.
+    Ready,
+    /// Another attempt has the task: drop everything that isn't decided. There is no way on from here.
+    Fenced {
+        /// The attempt that has it, or why this one had to give up.
+        by: String,
+    },
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The largest number in the log.
+    Listed(Option<u64>),
+    /// The entry that was read.
+    Entry(Entry),
+    /// The first offset to read.
+    FirstOffset(i64),
+    /// The entry is ours.
+    Created,
+    /// There is an entry of that number already.
+    Taken(Entry),
+    /// No answer, or one that doesn't tell whether it was done: the same step comes again.
+    Unclear,
+    /// All files have their final names.
+    Published,
+    /// Done, or not done: it doesn't matter.
+    Acknowledged,
+}
+
+/// The log, the driver or the caller broke the rules. The task must stop; nothing is lost, the log says how far it came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// The log holds what no version of ours writes in that place.
+    #[error("entry {sequence} of the commit log {what}")]
+    BadLog {
+        /// Number of the entry.
+        sequence: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The caller decided out of order.
+    #[error("an epoch from offset {start} can't follow one that ended at {end}")]
+    Gap {
+        /// Where the new epoch begins.
+        start: i64,
+        /// Where the log ends.
+        end: i64,
+    },
+    /// The driver gave an outcome that isn't one of the step's.
+    #[error("the commit protocol got {outcome} while at {step}")]
+    Unexpected {
+        /// What was to be done.
+        step: String,
+        /// What came.
+        outcome: String,
+    },
+    /// Others took the number again and again.
+    #[error("{MAX_CLAIMS} claims in a row lost the race for the next number of the commit log")]
+    TooManyClaims,
+}
+
+/// The protocol of one attempt at one task.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    attempt: String,
+    state: State,
+    /// Number of the newest entry that we know of; ours once claimed.
+    newest: Option<u64>,
+    /// The newest COMMIT we know of, with its number.
+    last_commit: Option<(u64, Commit)>,
+    /// Where the next epoch begins, once claimed.
+    next_offset: i64,
+    generation: u32,
+    claims: u32,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Listing,
+    ReadingNewest,
+    /// The newest entry is this claim; its COMMIT is to be read.
+    ReadingCommit(u64, Claim),
+    FindingFirstOffset(Option<i64>),
+    Claiming(Claim),
+    Republishing,
+    Ready,
+    Deciding(Commit),
+    Publishing,
+    Acknowledging,
+    Fenced(String),
+}
+
+impl Machine {
+    /// A new attempt, which begins by claiming the task. No other attempt may ever have the same name.
+    pub fn new(attempt: String) -> Self {
+        Self {
+            attempt,
+            state: State::Listing,
+            newest: None,
+            last_commit: None,
+            next_offset: 0,
+            generation: 0,
+            claims: 0,
+        }
+    }
+
+    /// The attempt's name.
+    pub fn attempt(&self) -> &str {
+        &self.attempt
+    }
+
+    /// Where the next epoch begins. Means something from the first [`Step::Ready`] on.
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// How often the topic was made anew: raised whenever the first offset is one that was decided before.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The newest COMMIT, with its number.
+    pub fn last_commit(&self) -> Option<&(u64, Commit)> {
+        self.last_commit.as_ref()
+    }
+
+    /// What is to be done now. The same until an outcome says otherwise, so that a step can be done again.
+    pub fn step(&self, time: &str) -> Step {
+        match &self.state {
+            State::Listing => Step::List,
+            State::ReadingNewest => Step::Read { sequence: self.newest.unwrap_or_default() },
+            State::ReadingCommit(sequence, _) => Step::Read { sequence: *sequence },
+            State::FindingFirstOffset(logged) => Step::FirstOffset { logged: *logged },
+            State::Claiming(claim) => Step::Create {
+                sequence: self.next_sequence(),
+                entry: Entry::Claim(Claim { time: time.to_owned(), ..claim.clone() }),
+            },
+            State::Deciding(commit) => Step::Create {
+                sequence: self.next_sequence(),
+                entry: Entry::Commit(Commit { time: time.to_owned(), ..commit.clone() }),
+            },
+            State::Republishing | State::Publishing => Step::Publish {
+                files: self.last_commit.as_ref().map(|(_, commit)| commit.files.clone()).unwrap_or_default(),
+            },
+            State::Acknowledging => Step::Acknowledge { end: self.next_offset },
+            State::Ready => Step::Ready,
+            State::Fenced(by) => Step::Fenced { by: by.clone() },
+        }
+    }
+
+    /// Asks for an epoch to be decided. Only at [`Step::Ready`], and only from where the last one ended.
+    pub fn decide(&mut self, commit: Commit) -> Result<(), ProtocolError> {
+        if !matches!(self.state, State::Ready) {
+            return Err(self.unexpected("a decision"));
+        }
+        if commit.start != self.next_offset || commit.end <= commit.start {
+            return Err(ProtocolError::Gap { start: commit.start, end: self.next_offset });
+        }
+        self.state = State::Deciding(Commit {
+            attempt: self.attempt.clone(),
+            format: FORMAT,
+            generation: self.generation,
+            ..commit
+        });
+        Ok(())
+    }
+
+    /// Gives the attempt up, as if another had taken the task: it has been silent for so long that the number it would
+    /// write may have been cleaned away behind it.
+    pub fn give_up(&mut self, why: &str) {
+        self.state = State::Fenced(why.to_owned());
+    }
+
+    /// Tells how the step ended.
+    pub fn on(&mut self, outcome: Outcome) -> Result<(), ProtocolError> {
+        self.state = match (self.state.clone(), outcome) {
+            (state, Outcome::Unclear) => state,
+            (State::Listing, Outcome::Listed(newest)) => {
+                self.newest = newest;
+                if newest.is_some() { State::ReadingNewest } else { State::FindingFirstOffset(None) }
+            }
+            (State::ReadingNewest, Outcome::Entry(entry)) => self.found_newest(entry)?,
+            (State::ReadingCommit(sequence, claim), Outcome::Entry(entry)) => {
+                self.found_commit(sequence, claim, entry)?
+            }
+            (State::FindingFirstOffset(logged), Outcome::FirstOffset(start)) => {
+                if logged.is_some_and(|logged| start < logged) {
+                    self.generation += 1;
+                }
+                self.claim_from(start)
+            }
+            (State::Claiming(claim), Outcome::Created) => self.claimed(&claim),
+            (State::Claiming(claim), Outcome::Taken(entry)) if entry.attempt() == self.attempt => self.claimed(&claim),
+            (State::Claiming(_), Outcome::Taken(_)) => {
+                self.claims += 1;
+                if self.claims >= MAX_CLAIMS {
+                    return Err(ProtocolError::TooManyClaims);
+                }
+                State::Listing
+            }
+            (State::Republishing, Outcome::Published) => State::Ready,
+            (State::Deciding(commit), Outcome::Created) => self.decided(commit),
+            (State::Deciding(commit), Outcome::Taken(entry)) if entry.attempt() == self.attempt => self.decided(commit),
+            (State::Deciding(_), Outcome::Taken(entry)) => State::Fenced(entry.attempt().to_owned()),
+            (State::Publishing, Outcome::Published) => State::Acknowledging,
+            (State::Acknowledging, Outcome::Acknowledged) => State::Ready,
+            (_, outcome) => return Err(self.unexpected(&format!("{outcome:?}"))),
+        };
+        Ok(())
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.newest.map_or(0, |newest| newest + 1)
+    }
+
+    fn found_newest(&mut self, entry: Entry) -> Result<State, ProtocolError> {
+        let sequence = self.newest.unwrap_or_default();
+        check_format(sequence, &entry)?;
+        self.generation = entry.generation();
+        Ok(match entry {
+            Entry::Commit(commit) => {
+                let end = commit.end;
+                self.last_commit = Some((sequence, commit));
+                State::FindingFirstOffset(Some(end))
+            }
+            Entry::Claim(claim) => match claim.last_commit {
+                Some(commit) if commit >= sequence => {
+                    return Err(bad_log(sequence, "names a COMMIT that isn't before it"));
+                }
+                Some(commit) => State::ReadingCommit(commit, claim),
+                None => {
+                    self.last_commit = None;
+                    State::FindingFirstOffset(Some(claim.start))
+                }
+            },
+        })
+    }
+
+    fn found_commit(&mut self, sequence: u64, claim: Claim, entry: Entry) -> Result<State, ProtocolError> {
+        check_format(sequence, &entry)?;
+        match entry {
+            // Where data was lost and the pipeline goes on, a claim may begin later than the COMMIT ended.
+            Entry::Commit(commit) => {
+                self.last_commit = Some((sequence, commit));
+                Ok(State::FindingFirstOffset(Some(claim.start)))
+            }
+            Entry::Claim(_) => Err(bad_log(sequence, "is a CLAIM where a later one says there is a COMMIT")),
+        }
+    }
+
+    fn claim_from(&mut self, start: i64) -> State {
+        State::Claiming(Claim {
+            format: FORMAT,
+            attempt: self.attempt.clone(),
+            time: String::new(),
+            start,
+            last_commit: self.last_commit.as_ref().map(|(sequence, _)| *sequence),
+            generation: self.generation,
+        })
+    }
+
+    fn claimed(&mut self, claim: &Claim) -> State {
+        self.newest = Some(self.next_sequence());
+        self.next_offset = claim.start;
+        State::Republishing
+    }
+
+    fn decided(&mut self, commit: Commit) -> State {
+        let sequence = self.next_sequence();
+        self.newest = Some(sequence);
+        self.next_offset = commit.end;
+        self.last_commit = Some((sequence, commit));
+        State::Publishing
+    }
+
+    fn unexpected(&self, outcome: &str) -> ProtocolError {
+        ProtocolError::Unexpected { step: format!("{:?}", self.state), outcome: outcome.to_owned() }
+    }
+}
+
+fn check_format(sequence: u64, entry: &Entry) -> Result<(), ProtocolError> {
+    match entry.format() {
+        FORMAT => Ok(()),
+        other => Err(bad_log(sequence, &format!("has format {other}; this version reads format {FORMAT}"))),
+    }
+}
+
+fn bad_log(sequence: u64, what: &str) -> ProtocolError {
+    ProtocolError::BadLog { sequence, what: what.to_owned() }
+}

@@ -1,0 +1,22 @@
+//! Stage, decide, publish: how each record comes to be seen exactly once on plain files.
+//!
+//! - [`machine`]: the protocol, free of I/O
+//! - [`entry`]: what the commit log says
+//! - [`task_log`]: the protocol performed against a store
+//! - [`stage`]: uploads of what isn't decided yet
+//! - [`store`]: stores by URL
+//! - [`verify`]: proof from outside that log and tables agree
+
+pub mod entry;
+pub mod machine;
+#[cfg(test)]
+mod machine_tests;
+pub mod stage;
+pub mod store;
+pub mod task_log;
+pub mod verify;
+
+pub use entry::{Commit, CommittedFile};
+pub use stage::{Stage, Staged};
+pub use store::{Location, OpenError, Store, StoreOptions};
+pub use task_log::{LogError, LogOptions, TaskLog, folder};

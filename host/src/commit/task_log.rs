@@ -1,0 +1,411 @@
+//! Performs the steps of the commit protocol of one task against a real store: the only place that writes a commit log
+//! or gives a file its final name.
+//!
+//! Whatever the store answers, nothing moves on before it is certain: errors that may pass are retried, with jitter, for
+//! as long as it takes; a wrong or missing file stops the task.
+
+use std::time::{Duration, Instant};
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStoreExt, PutMode};
+
+use super::entry::{self, Commit, CommittedFile, Entry};
+use super::machine::{Machine, Outcome, ProtocolError, Step};
+use super::stage::checksum;
+use super::store::{Location, Store};
+
+/// Why a task's log can't be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Another attempt has the task. Drop what isn't decided; whoever owns the partition begins anew.
+    #[error("fenced by {by}")]
+    Fenced {
+        /// The attempt that has it.
+        by: String,
+    },
+    /// The log itself is damaged, or not ours.
+    #[error("commit log {folder}: {source}")]
+    Protocol {
+        /// The task's control folder.
+        folder: String,
+        /// What is wrong.
+        source: ProtocolError,
+    },
+    /// An entry can't be read as one.
+    #[error("commit log entry {path} can't be read: {reason}; restore it, or move {folder} away to begin anew")]
+    BadEntry {
+        /// The entry.
+        path: String,
+        /// The task's control folder.
+        folder: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A table holds a file of a name that we decided on, with other content.
+    #[error(
+        "{path} is there already with other content ({found}, decided {decided}); \
+         it isn't ours: move it away and start again"
+    )]
+    Conflict {
+        /// The file.
+        path: String,
+        /// Size and checksum of what is there.
+        found: String,
+        /// Size and checksum in the COMMIT.
+        decided: String,
+    },
+    /// A decided file is gone, staged and published.
+    #[error("{path} was decided, but neither it nor {staged} is there; someone removed it")]
+    Lost {
+        /// The final name.
+        path: String,
+        /// The staged name.
+        staged: String,
+    },
+    /// Where to begin can't be told.
+    #[error("{reason}")]
+    FirstOffset {
+        /// Why: Kafka is away, or data was lost.
+        reason: String,
+        /// Whether waiting may mend it.
+        may_pass: bool,
+    },
+    /// The store refuses in a way that waiting doesn't mend.
+    #[error("store: {0}")]
+    Store(StoreError),
+}
+
+/// How long and how safely a log is kept.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// Entries older than this may be cleaned away. An attempt that has written nothing for half of it gives itself up,
+    /// so that it never writes a number that was freed behind it.
+    pub retention: Duration,
+    /// `false` for stores without create-if-absent: later writers win, and a double is possible.
+    pub exactly_once: bool,
+}
+
+/// Entries are cleaned once in this many COMMITs: listing costs a request for each thousand of them.
+const CLEAN_EVERY: u64 = 64;
+/// Copies of one epoch under way at once.
+const COPIES: usize = 16;
+
+/// The log of one task, held by one attempt.
+#[derive(Debug)]
+pub struct TaskLog {
+    store: Store,
+    /// `_rillgate/<pipeline>/<topic>/<partition>`, below the control location's root.
+    folder: String,
+    options: LogOptions,
+    machine: Machine,
+    written: Instant,
+}
+
+/// Where a task's control files lie, below the control location's root.
+pub fn folder(pipeline: &str, topic: &str, partition: i32) -> String {
+    format!("_rillgate/{pipeline}/{topic}/{partition}")
+}
+
+impl LogError {
+    /// Whether the task should begin anew from its last COMMIT; otherwise its pipeline stops.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Fenced { .. } => true,
+            Self::FirstOffset { may_pass, .. } => *may_pass,
+            Self::Store(error) => may_pass(error),
+            _ => false,
+        }
+    }
+}
+
+impl TaskLog {
+    /// Claims the task: fences whoever had it, publishes what it had decided, and removes what it had not.
+    /// `first_offset` is asked where to begin, given what the log says; its error is an [`LogError::FirstOffset`].
+    pub async fn claim<F, R>(
+        store: Store,
+        folder: String,
+        options: LogOptions,
+        first_offset: F,
+    ) -> Result<Self, LogError>
+    where
+        F: Fn(Option<i64>) -> R,
+        R: Future<Output = Result<i64, LogError>>,
+    {
+        let machine = Machine::new(uuid::Uuid::new_v4().simple().to_string());
+        let mut log = Self { store, folder, options, machine, written: Instant::now() };
+        loop {
+            let outcome = match log.machine.step(&now()) {
+                Step::FirstOffset { logged } => Outcome::FirstOffset(first_offset(logged).await?),
+                Step::Ready => break,
+                step => log.perform(step).await?,
+            };
+            log.tell(outcome)?;
+        }
+        log.remove_strays().await;
+        Ok(log)
+    }
+
+    /// The name of the attempt that holds the log.
+    pub fn attempt(&self) -> &str {
+        self.machine.attempt()
+    }
+
+    /// How often the topic was made anew.
+    pub fn generation(&self) -> u32 {
+        self.machine.generation()
+    }
+
+    /// Where the next epoch begins.
+    pub fn next_offset(&self) -> i64 {
+        self.machine.next_offset()
+    }
+
+    /// Decides an epoch and publishes its files. When this returns, every reader sees them.
+    /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
+    pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
+        if self.written.elapsed() > self.options.retention / 2 {
+            self.machine.give_up("its own silence: nothing was written for half of log_retention");
+        }
+        if !matches!(self.machine.step(""), Step::Fenced { .. }) {
+            let decided = self.machine.decide(commit);
+            decided.map_err(|source| LogError::Protocol { folder: self.folder.clone(), source })?;
+        }
+        loop {
+            match self.machine.step(&now()) {
+                Step::Ready => break,
+                Step::Acknowledge { end } => {
+                    acknowledge(end);
+                    self.remove_staged().await;
+                    self.tell(Outcome::Acknowledged)?;
+                }
+                step => {
+                    let outcome = self.perform(step).await?;
+                    self.tell(outcome)?;
+                }
+            }
+        }
+        if self.machine.last_commit().is_some_and(|(sequence, _)| sequence % CLEAN_EVERY == CLEAN_EVERY - 1) {
+            self.clean().await;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, outcome: Outcome) -> Result<(), LogError> {
+        if matches!(outcome, Outcome::Created) {
+            self.written = Instant::now();
+        }
+        self.machine.on(outcome).map_err(|source| LogError::Protocol { folder: self.folder.clone(), source })
+    }
+
+    async fn perform(&self, step: Step) -> Result<Outcome, LogError> {
+        Ok(match step {
+            Step::List => Outcome::Listed(self.newest().await?),
+            Step::Read { sequence } => Outcome::Entry(self.read(sequence).await?),
+            Step::Create { sequence, entry } => self.create(sequence, &entry).await?,
+            Step::Publish { files } => {
+                let publish = |file| async move { self.publish(&file).await };
+                futures::stream::iter(files).map(publish).buffer_unordered(COPIES).try_collect::<()>().await?;
+                Outcome::Published
+            }
+            Step::Fenced { by } => return Err(LogError::Fenced { by }),
+            // Answered by `claim` and `commit`, which know whom to ask.
+            Step::FirstOffset { .. } | Step::Acknowledge { .. } | Step::Ready => Outcome::Unclear,
+        })
+    }
+
+    async fn newest(&self) -> Result<Option<u64>, LogError> {
+        let prefix = self.control(&format!("{}/log", self.folder))?;
+        let list = || async {
+            let names = self.store.control.store.list(Some(&prefix));
+            names.try_fold(None, |newest, meta| async move { Ok(newest.max(sequence_of(&meta.location))) }).await
+        };
+        retried("list the commit log", list).await
+    }
+
+    async fn read(&self, sequence: u64) -> Result<Entry, LogError> {
+        let path = self.control(&self.entry_path(sequence))?;
+        let read = || async { self.store.control.store.get(&path).await?.bytes().await };
+        let bytes = match retried("read the commit log", read).await {
+            Err(LogError::Store(error @ StoreError::NotFound { .. })) => {
+                return Err(self.bad_entry(&path, &error.to_string()));
+            }
+            other => other?,
+        };
+        serde_json::from_slice(&bytes).map_err(|error| self.bad_entry(&path, &error.to_string()))
+    }
+
+    async fn create(&self, sequence: u64, entry: &Entry) -> Result<Outcome, LogError> {
+        let path = self.control(&self.entry_path(sequence))?;
+        let text = serde_json::to_vec_pretty(entry).map_err(|error| self.bad_entry(&path, &error.to_string()))?;
+        let mode = if self.options.exactly_once { PutMode::Create } else { PutMode::Overwrite };
+        let body = Bytes::from(text);
+        let put = || async { self.store.control.store.put_opts(&path, body.clone().into(), mode.clone().into()).await };
+        // An answer that got lost and the retry that finds the number taken look alike: the entry itself tells whose it is.
+        match retried("write the commit log", put).await {
+            Ok(_) => Ok(Outcome::Created),
+            Err(LogError::Store(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
+                Ok(Outcome::Taken(self.read(sequence).await?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a staged file its final name. Idempotent: done again by whoever comes next.
+    async fn publish(&self, file: &CommittedFile) -> Result<(), LogError> {
+        let from = self.control(&format!("{}/{}", self.folder, file.staged))?;
+        let to = self.store.tables.path(&file.path).map_err(LogError::Store)?;
+        let copied = retried("publish a file", || async { self.copy(&from, &to).await }).await;
+        match copied {
+            Ok(()) => Ok(()),
+            Err(LogError::Store(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
+                self.compare(file, &to).await
+            }
+            // Staged files go only after every file of their epoch is published: look for the final one.
+            Err(LogError::Store(StoreError::NotFound { .. })) => self.compare(file, &to).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn copy(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        let (control, tables) = (&self.store.control.store, &self.store.tables.store);
+        if self.store.copies_inside() {
+            return match self.options.exactly_once {
+                true => control.copy_if_not_exists(from, to).await,
+                false => control.copy(from, to).await,
+            };
+        }
+        let body = control.get(from).await?.bytes().await?;
+        let mode = if self.options.exactly_once { PutMode::Create } else { PutMode::Overwrite };
+        tables.put_opts(to, body.into(), mode.into()).await.map(|_| ())
+    }
+
+    async fn compare(&self, file: &CommittedFile, path: &Path) -> Result<(), LogError> {
+        let found = fingerprint(&self.store.tables, path).await?;
+        match found {
+            None => Err(LogError::Lost { path: path.to_string(), staged: file.staged.clone() }),
+            Some((bytes, xxh3)) if bytes == file.bytes && xxh3 == file.xxh3 => Ok(()),
+            Some((bytes, xxh3)) => Err(LogError::Conflict {
+                path: path.to_string(),
+                found: format!("{bytes} bytes, xxh3 {xxh3}"),
+                decided: format!("{} bytes, xxh3 {}", file.bytes, file.xxh3),
+            }),
+        }
+    }
+
+    /// Removes what the published epoch had staged. Whatever stays is removed by the next claim.
+    async fn remove_staged(&self) {
+        let Some((_, commit)) = self.machine.last_commit() else { return };
+        let paths = commit.files.iter().filter_map(|file| {
+            let path = self.control(&format!("{}/{}", self.folder, file.staged));
+            path.map_err(|error| tracing::debug!(%error, "staged file stays")).ok()
+        });
+        self.remove(paths.collect()).await;
+    }
+
+    /// Removes what attempts before this one had staged. They are fenced, and what they had decided is published.
+    async fn remove_strays(&self) {
+        let own = format!("stage/{}/", self.attempt());
+        let Ok(prefix) = self.control(&format!("{}/stage", self.folder)) else { return };
+        let listed: Result<Vec<_>, _> = self.store.control.store.list(Some(&prefix)).try_collect().await;
+        match listed {
+            Ok(found) => {
+                let strays = found.into_iter().map(|meta| meta.location);
+                self.remove(strays.filter(|path| !path.as_ref().contains(&own)).collect()).await;
+            }
+            Err(error) => tracing::debug!(%error, "files staged by earlier attempts stay until the next claim"),
+        }
+    }
+
+    /// Removes log entries past their retention, by the store's own clock, but never the newest two.
+    async fn clean(&self) {
+        let Ok(prefix) = self.control(&format!("{}/log", self.folder)) else { return };
+        let listed: Result<Vec<_>, _> = self.store.control.store.list(Some(&prefix)).try_collect().await;
+        let Ok(mut entries) = listed else { return };
+        entries.retain(|meta| sequence_of(&meta.location).is_some());
+        entries.sort_by(|a, b| a.location.cmp(&b.location));
+        let Some(newest) = entries.last().map(|meta| meta.last_modified) else { return };
+        let needed = self.machine.last_commit().map(|(sequence, _)| *sequence).unwrap_or_default();
+        let old = entries.iter().rev().skip(2).filter(|meta| {
+            let age = (newest - meta.last_modified).to_std().unwrap_or_default();
+            age > self.options.retention && sequence_of(&meta.location).is_some_and(|sequence| sequence < needed)
+        });
+        // Oldest first, so that a cleaning cut short never leaves a hole.
+        let mut paths: Vec<Path> = old.map(|meta| meta.location.clone()).collect();
+        paths.reverse();
+        self.remove(paths).await;
+    }
+
+    async fn remove(&self, paths: Vec<Path>) {
+        for path in paths {
+            match self.store.control.store.delete(&path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => tracing::debug!(%path, %error, "control file stays"),
+            }
+        }
+    }
+
+    fn control(&self, relative: &str) -> Result<Path, LogError> {
+        self.store.control.path(relative).map_err(LogError::Store)
+    }
+
+    fn entry_path(&self, sequence: u64) -> String {
+        format!("{}/log/{}", self.folder, entry::file_name(sequence))
+    }
+
+    fn bad_entry(&self, path: &Path, reason: &str) -> LogError {
+        LogError::BadEntry { path: path.to_string(), folder: self.folder.clone(), reason: reason.to_owned() }
+    }
+}
+
+/// Size and checksum of a file; `None` if there is none.
+pub(super) async fn fingerprint(location: &Location, path: &Path) -> Result<Option<(u64, String)>, LogError> {
+    let read = || async {
+        let mut stream = location.store.get(path).await?.into_stream();
+        let (mut bytes, mut hash) = (0, checksum::Hasher::default());
+        while let Some(chunk) = stream.try_next().await? {
+            bytes += chunk.len() as u64;
+            hash.update(&chunk);
+        }
+        Ok((bytes, hash.finish()))
+    };
+    match retried("read a published file", read).await {
+        Ok(found) => Ok(Some(found)),
+        Err(LogError::Store(StoreError::NotFound { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Does it again until it works, or fails for good.
+pub(super) async fn retried<T, F, R>(what: &'static str, operation: F) -> Result<T, LogError>
+where
+    F: FnMut() -> R,
+    R: Future<Output = Result<T, StoreError>>,
+{
+    let pauses = ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(5))
+        .without_max_times();
+    operation
+        .retry(pauses)
+        .when(may_pass)
+        .notify(|error, pause| tracing::warn!(%error, ?pause, "the store refused to {what}; trying again"))
+        .await
+        .map_err(LogError::Store)
+}
+
+/// Whether waiting may mend it. `Generic` is what clients give for 409, 429, 5xx, time-outs and cut connections.
+fn may_pass(error: &StoreError) -> bool {
+    matches!(error, StoreError::Generic { .. } | StoreError::JoinError { .. })
+}
+
+fn sequence_of(path: &Path) -> Option<u64> {
+    entry::sequence(path.filename()?)
+}
+
+fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

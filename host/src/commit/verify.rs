@@ -1,0 +1,236 @@
+//! Proves from outside that commit logs and tables agree: no gap, no double, no orphan, sizes and checksums right.
+//!
+//! May run beside a running host: tables are listed before logs are read, so a file that is seen has its COMMIT; and what
+//! the newest COMMIT of a task has decided may still be on its way.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use serde::Serialize;
+
+use super::entry::{self, CommittedFile, Entry, FORMAT};
+use super::store::{Location, Store};
+use super::task_log::{LogError, fingerprint, retried};
+
+/// Files read at once.
+const READS: usize = 8;
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Tasks (topic and partition) that have a log.
+    pub tasks: usize,
+    /// Entries read.
+    pub entries: usize,
+    /// Records that the logs account for: the sum of all epochs' offsets.
+    pub offsets: i64,
+    /// Files that were compared with their COMMIT, byte by byte.
+    pub files: usize,
+    /// Rows in them, as the COMMITs say.
+    pub rows: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Records in the dead letters, as the COMMITs say.
+    pub dead_letters: u64,
+    /// Files decided by a newest COMMIT, but not published yet: the next claim publishes them.
+    pub pending: usize,
+    /// Files older than what is left of their log: neither proved nor doubted.
+    pub uncovered: usize,
+    /// Offsets that Kafka no longer had when the pipeline went on, as `topic/partition start..end`.
+    pub lost_by_kafka: Vec<String>,
+    /// Everything that is wrong. Empty: verified.
+    pub problems: Vec<String>,
+}
+
+/// One pipeline to verify.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The folders it writes, tables and dead letters, below the store's root.
+    pub tables: Vec<String>,
+}
+
+/// Verifies one pipeline. An error means that the store could not be read; what is wrong is in the report.
+pub async fn verify(store: &Store, subject: &Subject) -> Result<Report, LogError> {
+    let mut report = Report::default();
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for table in &subject.tables {
+        seen.extend(list(&store.tables, table).await?);
+    }
+    let logs = list(&store.control, &format!("_rillgate/{}", subject.pipeline)).await?;
+    let mut tasks: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for name in logs.keys() {
+        if let Some((folder, file)) = name.split_once("/log/")
+            && let Some(sequence) = entry::sequence(file)
+        {
+            tasks.entry(folder.to_owned()).or_default().push(sequence);
+        }
+    }
+    report.tasks = tasks.len();
+    let mut decided: HashMap<String, String> = HashMap::new();
+    for (folder, sequences) in tasks {
+        let history = read_log(store, &folder, &sequences, &mut report).await?;
+        let task = folder.strip_prefix(&format!("_rillgate/{}/", subject.pipeline)).unwrap_or(&folder).to_owned();
+        check_offsets(&task, &history, &mut report);
+        if sequences.first().is_some_and(|first| *first > 0) {
+            forget_uncovered(&task, &history, &mut seen, &mut report);
+        }
+        let last_commit = history.iter().rposition(|(_, entry)| matches!(entry, Entry::Commit(_)));
+        for (index, (sequence, entry)) in history.iter().enumerate() {
+            let Entry::Commit(commit) = entry else { continue };
+            report.dead_letters += commit.dead_letters;
+            for file in &commit.files {
+                let here = format!("{task} entry {sequence}");
+                if let Some(before) = decided.insert(file.path.clone(), here.clone()) {
+                    report.problems.push(format!("{}: decided twice, by {before} and by {here}", file.path));
+                }
+            }
+            let is_last = last_commit == Some(index);
+            compare(store, &folder, &commit.files, is_last, &mut report).await?;
+        }
+    }
+    for path in seen.keys().filter(|path| !decided.contains_key(*path)) {
+        report.problems.push(format!("{path}: an orphan; no COMMIT of pipeline {} lists it", subject.pipeline));
+    }
+    Ok(report)
+}
+
+/// Path below the location's root -> size, of everything below `folder`.
+async fn list(location: &Location, folder: &str) -> Result<BTreeMap<String, u64>, LogError> {
+    let prefix = location.path(folder).map_err(LogError::Store)?;
+    let skip = if location.root.as_ref().is_empty() { 0 } else { location.root.as_ref().len() + 1 };
+    let read = || async {
+        let found = location.store.list(Some(&prefix));
+        found.map_ok(|meta| (meta.location.as_ref()[skip..].to_owned(), meta.size)).try_collect().await
+    };
+    retried("list files", read).await
+}
+
+async fn read_log(
+    store: &Store,
+    folder: &str,
+    sequences: &[u64],
+    report: &mut Report,
+) -> Result<Vec<(u64, Entry)>, LogError> {
+    for pair in sequences.windows(2).filter(|pair| pair[1] != pair[0] + 1) {
+        report.problems.push(format!("{folder}: no entry between {} and {}", pair[0], pair[1]));
+    }
+    let read = |sequence: u64| async move {
+        let path = store.control.path(&format!("{folder}/log/{}", entry::file_name(sequence)))?;
+        let bytes = store.control.store.get(&path).await?.bytes().await?;
+        Ok::<_, object_store::Error>((sequence, serde_json::from_slice::<Entry>(&bytes)))
+    };
+    let mut history = Vec::with_capacity(sequences.len());
+    let mut entries = futures::stream::iter(sequences.iter().copied()).map(read).buffered(READS);
+    while let Some(entry) = entries.next().await {
+        report.entries += 1;
+        match entry.map_err(LogError::Store)? {
+            (sequence, Ok(entry)) if entry.format() == FORMAT => history.push((sequence, entry)),
+            (sequence, Ok(entry)) => {
+                let format = entry.format();
+                report.problems.push(format!("{folder}: entry {sequence} has format {format}, not {FORMAT}"));
+            }
+            (sequence, Err(error)) => report.problems.push(format!("{folder}: entry {sequence}: {error}")),
+        }
+    }
+    Ok(history)
+}
+
+fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
+    let mut next: Option<i64> = None;
+    let mut attempt: Option<&str> = None;
+    let mut generation = history.first().map_or(0, |(_, entry)| entry.generation());
+    for (sequence, entry) in history {
+        match entry {
+            Entry::Claim(claim) => {
+                match next {
+                    Some(end) if claim.start > end => {
+                        report.lost_by_kafka.push(format!("{task} {end}..{}", claim.start));
+                    }
+                    Some(end) if claim.start < end && claim.generation == generation => report.problems.push(format!(
+                        "{task}: entry {sequence} claims from offset {} what was decided up to {end}",
+                        claim.start
+                    )),
+                    _ => {}
+                }
+                next = Some(claim.start);
+                generation = claim.generation;
+                attempt = Some(&claim.attempt);
+            }
+            Entry::Commit(commit) => {
+                if next.is_some_and(|next| next != commit.start) || commit.end <= commit.start {
+                    let (start, end) = (commit.start, commit.end);
+                    let expected = next.unwrap_or(start);
+                    report.problems.push(format!(
+                        "{task}: entry {sequence} holds offsets {start}..{end}, expected a start at {expected}"
+                    ));
+                }
+                if attempt.is_some_and(|attempt| attempt != commit.attempt) {
+                    report.problems.push(format!("{task}: entry {sequence} was decided by a fenced attempt"));
+                }
+                report.offsets += commit.end - commit.start;
+                next = Some(commit.end);
+            }
+        }
+    }
+}
+
+/// Leaves out of `seen` the files of a task that are older than the first epoch its cleaned log still has.
+fn forget_uncovered(task: &str, history: &[(u64, Entry)], seen: &mut BTreeMap<String, u64>, report: &mut Report) {
+    let floor = history.iter().map(|(_, entry)| match entry {
+        Entry::Claim(claim) => claim.start,
+        Entry::Commit(commit) => commit.start,
+    });
+    let Some(floor) = floor.min() else { return };
+    let stem = format!("{}-", task.replace('/', "-"));
+    let before = seen.len();
+    seen.retain(|path, _| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let start = name.strip_prefix(&stem).and_then(|rest| rest.split('-').next()).and_then(|s| s.parse().ok());
+        start.is_none_or(|start: i64| start >= floor)
+    });
+    report.uncovered += before - seen.len();
+}
+
+async fn compare(
+    store: &Store,
+    folder: &str,
+    files: &[CommittedFile],
+    is_last: bool,
+    report: &mut Report,
+) -> Result<(), LogError> {
+    let read = |file: CommittedFile| async move {
+        let path = store.tables.path(&file.path).map_err(LogError::Store)?;
+        let found = fingerprint(&store.tables, &path).await?;
+        Ok::<_, LogError>((file, found))
+    };
+    let mut reads = futures::stream::iter(files.iter().cloned()).map(read).buffer_unordered(READS);
+    while let Some(done) = reads.next().await {
+        let (file, found) = done?;
+        match found {
+            Some((bytes, xxh3)) if bytes == file.bytes && xxh3 == file.xxh3 => {
+                report.files += 1;
+                report.rows += file.rows;
+                report.bytes += bytes;
+            }
+            Some((bytes, xxh3)) => report.problems.push(format!(
+                "{}: {bytes} bytes, xxh3 {xxh3}; its COMMIT says {} bytes, xxh3 {}",
+                file.path, file.bytes, file.xxh3
+            )),
+            None if is_last && staged(store, folder, &file).await? => report.pending += 1,
+            None => report.problems.push(format!("{}: decided, but not there", file.path)),
+        }
+    }
+    Ok(())
+}
+
+async fn staged(store: &Store, folder: &str, file: &CommittedFile) -> Result<bool, LogError> {
+    let path = store.control.path(&format!("{folder}/{}", file.staged)).map_err(LogError::Store)?;
+    match retried("look for a staged file", || async { store.control.store.head(&path).await }).await {
+        Ok(_) => Ok(true),
+        Err(LogError::Store(object_store::Error::NotFound { .. })) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,290 @@
+//! A column under construction: plain vectors that become an Arrow array by moving, not copying.
+//!
+//! Arrow's own builders can't take back a row. These can: a message that fails half-way leaves no trace.
+
+use std::mem;
+use std::sync::Arc;
+
+use arrow::array::builder::NullBufferBuilder;
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Float32Array, Float64Array, Int32Array,
+    Int64Array, StringArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+
+use super::number;
+use super::reason::{self, Wrong};
+use super::timestamp::{self, TimestampFormat};
+
+/// A column under construction, and how its values are read.
+#[derive(Debug)]
+pub(super) struct Column {
+    name: String,
+    nullable: bool,
+    values: Values,
+    nulls: NullBufferBuilder,
+}
+
+/// The values so far. Under a null lies a zero or an empty text.
+#[derive(Debug)]
+pub(super) enum Values {
+    Boolean(BooleanBufferBuilder),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    /// Never holds anything but whole, valid UTF-8 texts.
+    Utf8(Texts),
+    Binary(Texts),
+    Date(Vec<i32>),
+    Timestamp(Vec<i64>, TimestampFormat),
+}
+
+/// Texts end to end: text `n` is `bytes[offsets[n]..offsets[n + 1]]`.
+#[derive(Debug)]
+pub(super) struct Texts {
+    offsets: Vec<i32>,
+    bytes: Vec<u8>,
+    /// How many bytes the last batch had: what to make room for.
+    last_len: usize,
+}
+
+impl Texts {
+    pub fn new() -> Self {
+        Self { offsets: vec![0], bytes: Vec::new(), last_len: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, text: &[u8]) -> Result<(), Wrong> {
+        let end = i32::try_from(self.bytes.len() + text.len()).map_err(|_| Wrong::TooLong)?;
+        self.bytes.extend_from_slice(text);
+        self.offsets.push(end);
+        Ok(())
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.bytes.truncate(self.offsets[rows] as usize);
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.offsets.reserve(rows);
+        self.bytes.reserve(self.last_len + self.last_len / 16);
+    }
+
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        self.last_len = self.bytes.len();
+        let offsets = mem::replace(&mut self.offsets, vec![0]);
+        (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(mem::take(&mut self.bytes)))
+    }
+}
+
+impl Column {
+    pub fn new(name: &str, nullable: bool, values: Values) -> Self {
+        Self { name: name.to_owned(), nullable, values, nulls: NullBufferBuilder::new(0) }
+    }
+
+    /// How many rows there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.nulls.len()
+    }
+
+    /// A value of JSON text, or of a CSV field that holds text.
+    #[inline]
+    pub fn push_text(&mut self, text: &str) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Utf8(texts) | Values::Binary(texts) => texts.push(text.as_bytes())?,
+            Values::Timestamp(micros, format) => micros.push(format.text(text)?),
+            Values::Date(days) => days.push(timestamp::date(text)?),
+            _ => return Err(Wrong::Type),
+        }
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// A JSON number, as it is written.
+    #[inline]
+    pub fn push_number(&mut self, number: &str) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Int32(values) => values.push(number::integer(number)?.try_into().map_err(|_| Wrong::Range)?),
+            Values::Int64(values) => values.push(number::integer(number)?),
+            Values::Float32(values) => values.push(number::float32(number)?),
+            Values::Float64(values) => values.push(number::float64(number)?),
+            Values::Utf8(texts) | Values::Binary(texts) => texts.push(number.as_bytes())?,
+            Values::Date(days) => days.push(timestamp::epoch_days(number)?),
+            Values::Timestamp(micros, format) => micros.push(format.number(number)?),
+            Values::Boolean(_) => return Err(Wrong::Type),
+        }
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// A JSON boolean.
+    #[inline]
+    pub fn push_boolean(&mut self, value: bool) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Boolean(values) => values.append(value),
+            Values::Utf8(texts) | Values::Binary(texts) => texts.push(if value { b"true" } else { b"false" })?,
+            _ => return Err(Wrong::Type),
+        }
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// A JSON array or object, as it is written: for text columns only.
+    #[inline]
+    pub fn push_nested(&mut self, json: &str) -> Result<(), Wrong> {
+        let (Values::Utf8(texts) | Values::Binary(texts)) = &mut self.values else { return Err(Wrong::Type) };
+        texts.push(json.as_bytes())?;
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// A CSV field, whatever the column's type.
+    #[inline]
+    pub fn push_field(&mut self, field: &str) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Boolean(_) if field.eq_ignore_ascii_case("true") => self.push_boolean(true),
+            Values::Boolean(_) if field.eq_ignore_ascii_case("false") => self.push_boolean(false),
+            Values::Date(days) => {
+                days.push(timestamp::date(field).or_else(|_| timestamp::epoch_days(field))?);
+                self.nulls.append_non_null();
+                Ok(())
+            }
+            Values::Utf8(_) | Values::Binary(_) | Values::Timestamp(..) => self.push_text(field),
+            _ => self.push_number(field),
+        }
+    }
+
+    /// Bytes as they are: a key, a value or a topic's name.
+    pub fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Binary(texts) => texts.push(bytes)?,
+            Values::Utf8(texts) => {
+                simdutf8::basic::from_utf8(bytes).map_err(|_| Wrong::Encoding)?;
+                texts.push(bytes)?;
+            }
+            _ => return Err(Wrong::Type),
+        }
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// One of Kafka's numbers: a partition, an offset, or a timestamp in microseconds.
+    pub fn push_integer(&mut self, value: i64) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Int32(values) => values.push(value.try_into().map_err(|_| Wrong::Range)?),
+            Values::Int64(values) => values.push(value),
+            Values::Timestamp(micros, _) => micros.push(timestamp::in_range(value)?),
+            _ => return Err(Wrong::Type),
+        }
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    /// Whether an empty CSV field may be a value of this column, rather than a null.
+    pub fn is_text(&self) -> bool {
+        matches!(self.values, Values::Utf8(_) | Values::Binary(_))
+    }
+
+    /// Ends row `row`: null where nothing was pushed. The reason if that can't be.
+    #[inline]
+    pub fn complete(&mut self, row: usize) -> Result<(), String> {
+        if self.len() > row {
+            return Ok(());
+        }
+        if !self.nullable {
+            return Err(format!("column {}: missing or null, which `nullable = false` forbids", self.name));
+        }
+        match &mut self.values {
+            Values::Boolean(values) => values.append(false),
+            Values::Int32(values) | Values::Date(values) => values.push(0),
+            Values::Int64(values) | Values::Timestamp(values, _) => values.push(0),
+            Values::Float32(values) => values.push(0.0),
+            Values::Float64(values) => values.push(0.0),
+            Values::Utf8(texts) | Values::Binary(texts) => texts.offsets.push(texts.bytes.len() as i32),
+        }
+        self.nulls.append_null();
+        Ok(())
+    }
+
+    /// Forgets all rows from `rows` on.
+    #[inline]
+    pub fn truncate(&mut self, rows: usize) {
+        if self.len() <= rows {
+            return;
+        }
+        match &mut self.values {
+            Values::Boolean(values) => values.truncate(rows),
+            Values::Int32(values) | Values::Date(values) => values.truncate(rows),
+            Values::Int64(values) | Values::Timestamp(values, _) => values.truncate(rows),
+            Values::Float32(values) => values.truncate(rows),
+            Values::Float64(values) => values.truncate(rows),
+            Values::Utf8(texts) | Values::Binary(texts) => texts.truncate(rows),
+        }
+        self.nulls.truncate(rows);
+    }
+
+    /// Makes room for a batch of this many rows.
+    pub fn reserve(&mut self, rows: usize) {
+        match &mut self.values {
+            Values::Boolean(values) => values.reserve(rows),
+            Values::Int32(values) | Values::Date(values) => values.reserve(rows),
+            Values::Int64(values) | Values::Timestamp(values, _) => values.reserve(rows),
+            Values::Float32(values) => values.reserve(rows),
+            Values::Float64(values) => values.reserve(rows),
+            Values::Utf8(texts) | Values::Binary(texts) => texts.reserve(rows),
+        }
+        self.nulls = NullBufferBuilder::new(rows);
+    }
+
+    /// The rows as an Arrow array; the column is then empty.
+    pub fn finish(&mut self) -> ArrayRef {
+        let nulls = self.nulls.finish();
+        match &mut self.values {
+            Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            Values::Int32(values) => Arc::new(Int32Array::new(mem::take(values).into(), nulls)),
+            Values::Int64(values) => Arc::new(Int64Array::new(mem::take(values).into(), nulls)),
+            Values::Float32(values) => Arc::new(Float32Array::new(mem::take(values).into(), nulls)),
+            Values::Float64(values) => Arc::new(Float64Array::new(mem::take(values).into(), nulls)),
+            Values::Date(values) => Arc::new(Date32Array::new(mem::take(values).into(), nulls)),
+            Values::Timestamp(values, _) => {
+                Arc::new(TimestampMicrosecondArray::new(mem::take(values).into(), nulls).with_timezone("UTC"))
+            }
+            Values::Binary(texts) => {
+                let (offsets, bytes) = texts.take();
+                Arc::new(BinaryArray::new(offsets, bytes, nulls))
+            }
+            Values::Utf8(texts) => {
+                let (offsets, bytes) = texts.take();
+                // SAFETY: the offsets end at the length of `bytes` and cut it into what was pushed, which was whole texts of
+                // valid UTF-8 each; there are as many nulls as texts. Checking it all again costs 10 ns a record.
+                Arc::new(unsafe { StringArray::new_unchecked(offsets, bytes, nulls) })
+            }
+        }
+    }
+
+    /// The reason to give for a value that is wrong; `found` as it is to be shown, already cut.
+    #[cold]
+    pub fn reason(&self, wrong: Wrong, found: &str) -> String {
+        let name = reason::cut(&self.name);
+        let expected = match &self.values {
+            Values::Boolean(_) => "boolean",
+            Values::Int32(_) => "int32",
+            Values::Int64(_) => "int64",
+            Values::Float32(_) => "float32",
+            Values::Float64(_) => "float64",
+            Values::Utf8(_) => "utf8",
+            Values::Binary(_) => "binary",
+            Values::Date(_) => "date (such as 2026-01-31, or days since 1970)",
+            Values::Timestamp(_, format) => format.expected(),
+        };
+        match wrong {
+            Wrong::Type => format!("column {name}: expected {expected}, found {found}"),
+            Wrong::Range => format!("column {name}: expected {expected}, found {found}, which is out of range"),
+            Wrong::Encoding => format!("column {name}: expected {expected}, found bytes that are not UTF-8"),
+            Wrong::TooLong => format!("column {name}: the batch would hold more than 2 GiB in this column"),
+        }
+    }
+}

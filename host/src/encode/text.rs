@@ -1,0 +1,217 @@
+//! One CSV or JSON lines file in the making, plain or compressed.
+//!
+//! Both write times as ISO 8601 in UTC and binary columns as base64. CSV writes null as an empty field, and so can't
+//! tell it from empty text. JSON writes null as `null`: a reader that guesses the columns from the first lines (DuckDB,
+//! Spark, BigQuery) then finds every column, also one that is mostly null. NaN and infinities are null in JSON, which
+//! has no word for them.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::csv;
+use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+
+use super::chunks::Chunks;
+use super::error::EncodeError;
+use super::iso::{self, Timestamps};
+use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
+
+/// What a gzip stream holds (measured).
+const GZIP_CONTEXT_BYTES: usize = 320 << 10;
+
+/// What a zstd stream of level 1 holds (measured).
+const ZSTD_CONTEXT_BYTES: usize = 1280 << 10;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// Comma-separated, with a header.
+    Csv,
+    /// A JSON object each.
+    Json,
+}
+
+/// How the file is compressed as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// Not at all.
+    Plain,
+    /// One gzip member of this level.
+    Gzip(u32),
+    /// One zstd frame of this level.
+    Zstd(u32),
+}
+
+/// One file.
+pub(super) struct TextFile {
+    lines: Lines,
+    /// The columns as they are printed.
+    schema: SchemaRef,
+    sink: Sink,
+    started: bool,
+}
+
+impl TextFile {
+    pub fn new(schema: &Schema, lines: Lines, stream: Stream) -> Result<Self, EncodeError> {
+        let printed = |field: &Arc<Field>| match field.data_type() {
+            DataType::Date32 | DataType::Timestamp(..) | DataType::Binary => {
+                Field::new(field.name(), DataType::LargeUtf8, field.is_nullable()).into()
+            }
+            _ => field.clone(),
+        };
+        let schema = Arc::new(Schema::new(schema.fields().iter().map(printed).collect::<Vec<_>>()));
+        Ok(Self { lines, schema, sink: Sink::new(stream)?, started: false })
+    }
+
+    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        let columns = batch.columns().iter().map(print).collect::<Result<Vec<_>, _>>()?;
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        match self.lines {
+            Lines::Csv => {
+                csv::WriterBuilder::new().with_header(!self.started).build(&mut self.sink).write(&batch)?;
+            }
+            Lines::Json => {
+                let builder = WriterBuilder::new().with_explicit_nulls(true);
+                builder.build::<_, LineDelimited>(&mut self.sink).write(&batch)?;
+            }
+        }
+        self.started = true;
+        self.sink.chunks_mut().take_complete(out);
+        Ok(())
+    }
+
+    /// Lets all bytes go that are complete.
+    pub fn relieve(&mut self, out: &mut Vec<Bytes>) {
+        self.sink.chunks_mut().take_all(out);
+    }
+
+    pub fn finish(self, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
+        self.sink.finish()?.take_all(out);
+        Ok(())
+    }
+
+    /// Memory held, about.
+    pub fn buffered_bytes(&self) -> usize {
+        self.sink.chunks().buffered() + self.sink.context_bytes()
+    }
+
+    /// Memory that [`TextFile::relieve`] would free.
+    pub fn waiting_bytes(&self) -> usize {
+        self.sink.chunks().buffered()
+    }
+
+    /// The file's length if it were finished now, about: what the compressor still holds isn't counted.
+    pub fn file_bytes(&self) -> u64 {
+        self.sink.chunks().written()
+    }
+}
+
+/// The column as text, if it is of a type that Arrow prints in another way than we do.
+fn print(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    Ok(match column.data_type() {
+        DataType::Date32 => {
+            let days = column.as_primitive::<Date32Type>();
+            texts(column, |row, out| iso::write_date(i64::from(days.value(row)), out))?
+        }
+        DataType::Timestamp(..) => {
+            let (micros, mut timestamps) = (column.as_primitive::<TimestampMicrosecondType>(), Timestamps::default());
+            texts(column, |row, out| timestamps.write(micros.value(row), out))?
+        }
+        DataType::Binary => {
+            let bytes = column.as_binary::<i32>();
+            texts(column, |row, out| BASE64_STANDARD.encode_string(bytes.value(row), out))?
+        }
+        _ => column.clone(),
+    })
+}
+
+/// A text column with what `write` adds for each row of `column` that isn't null.
+fn texts(column: &ArrayRef, mut write: impl FnMut(usize, &mut String)) -> Result<ArrayRef, ArrowError> {
+    let mut text = String::new();
+    let lengths = (0..column.len()).map(|row| {
+        let start = text.len();
+        if !column.is_null(row) {
+            write(row, &mut text);
+        }
+        text.len() - start
+    });
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(LargeStringArray::try_new(offsets, text.into_bytes().into(), column.nulls().cloned())?))
+}
+
+/// Compresses what is written to it.
+enum Sink {
+    Plain(Chunks),
+    Gzip(GzEncoder<Chunks>),
+    Zstd(zstd::Encoder<'static, Chunks>),
+}
+
+impl Sink {
+    fn new(stream: Stream) -> io::Result<Self> {
+        Ok(match stream {
+            Stream::Plain => Self::Plain(Chunks::default()),
+            Stream::Gzip(level) => Self::Gzip(GzEncoder::new(Chunks::default(), flate2::Compression::new(level))),
+            Stream::Zstd(level) => {
+                let mut encoder = zstd::Encoder::new(Chunks::default(), level as i32)?;
+                // So that `zstd -t` and readers notice damage, as gzip's do.
+                encoder.include_checksum(true)?;
+                Self::Zstd(encoder)
+            }
+        })
+    }
+
+    fn chunks(&self) -> &Chunks {
+        match self {
+            Self::Plain(chunks) => chunks,
+            Self::Gzip(encoder) => encoder.get_ref(),
+            Self::Zstd(encoder) => encoder.get_ref(),
+        }
+    }
+
+    fn chunks_mut(&mut self) -> &mut Chunks {
+        match self {
+            Self::Plain(chunks) => chunks,
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }
+    }
+
+    fn context_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Gzip(_) => GZIP_CONTEXT_BYTES,
+            Self::Zstd(_) => ZSTD_CONTEXT_BYTES,
+        }
+    }
+
+    fn finish(self) -> io::Result<Chunks> {
+        match self {
+            Self::Plain(chunks) => Ok(chunks),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(chunks) => chunks.write(bytes),
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    /// Does nothing: Arrow's CSV writer flushes after each batch, and a compressor's flush costs size.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

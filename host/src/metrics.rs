@@ -1,0 +1,92 @@
+//! The names of all metrics, with what they count.
+
+use metrics::{Counter, Gauge, Histogram, Unit};
+
+/// Messages taken from Kafka.
+pub const MESSAGES: &str = "rillgate_messages_total";
+/// Bytes of keys and values taken from Kafka.
+pub const MESSAGE_BYTES: &str = "rillgate_message_bytes_total";
+/// Rows written to tables.
+pub const ROWS: &str = "rillgate_rows_total";
+/// Messages skipped because their value was null or empty.
+pub const SKIPPED: &str = "rillgate_skipped_total";
+/// Messages that became dead letters.
+pub const DEAD_LETTERS: &str = "rillgate_dead_letters_total";
+/// Epochs decided and published.
+pub const COMMITS: &str = "rillgate_commits_total";
+/// From an epoch's last row to its files being published.
+pub const COMMIT_SECONDS: &str = "rillgate_commit_seconds";
+/// The offset after the last one committed.
+pub const COMMITTED_OFFSET: &str = "rillgate_committed_offset";
+/// Tasks that began anew from their last COMMIT.
+pub const RESTARTS: &str = "rillgate_task_restarts_total";
+/// 1 while a pipeline runs, 0 once it has failed.
+pub const PIPELINE_UP: &str = "rillgate_pipeline_up";
+
+/// Tells the exporter what the metrics are. Once, at start.
+pub fn describe() {
+    let counters = [
+        (MESSAGES, Unit::Count, "Messages taken from Kafka"),
+        (MESSAGE_BYTES, Unit::Bytes, "Bytes of keys and values taken from Kafka"),
+        (ROWS, Unit::Count, "Rows written to tables"),
+        (SKIPPED, Unit::Count, "Messages skipped because their value was null or empty"),
+        (DEAD_LETTERS, Unit::Count, "Messages that became dead letters"),
+        (COMMITS, Unit::Count, "Epochs decided and published"),
+        (RESTARTS, Unit::Count, "Tasks that began anew from their last COMMIT"),
+    ];
+    for (name, unit, text) in counters {
+        metrics::describe_counter!(name, unit, text);
+    }
+    metrics::describe_histogram!(
+        COMMIT_SECONDS,
+        Unit::Seconds,
+        "From an epoch's last row to its files being published"
+    );
+    metrics::describe_gauge!(COMMITTED_OFFSET, Unit::Count, "The offset after the last one committed");
+    metrics::describe_gauge!(PIPELINE_UP, Unit::Count, "1 while a pipeline runs, 0 once it has failed");
+}
+
+/// The metrics of one task, looked up once.
+#[derive(Clone)]
+pub struct TaskMetrics {
+    /// [`MESSAGES`]
+    pub messages: Counter,
+    /// [`MESSAGE_BYTES`]
+    pub message_bytes: Counter,
+    /// [`ROWS`]
+    pub rows: Counter,
+    /// [`SKIPPED`]
+    pub skipped: Counter,
+    /// [`DEAD_LETTERS`]
+    pub dead_letters: Counter,
+    /// [`COMMITS`]
+    pub commits: Counter,
+    /// [`COMMIT_SECONDS`]
+    pub commit_seconds: Histogram,
+    /// [`COMMITTED_OFFSET`]
+    pub committed_offset: Gauge,
+}
+
+impl TaskMetrics {
+    /// The metrics of a task by its labels.
+    pub fn new(pipeline: &str, topic: &str, partition: i32) -> Self {
+        let labels =
+            [("pipeline", pipeline.to_owned()), ("topic", topic.to_owned()), ("partition", partition.to_string())];
+        Self {
+            messages: metrics::counter!(MESSAGES, &labels),
+            message_bytes: metrics::counter!(MESSAGE_BYTES, &labels),
+            rows: metrics::counter!(ROWS, &labels),
+            skipped: metrics::counter!(SKIPPED, &labels),
+            dead_letters: metrics::counter!(DEAD_LETTERS, &labels),
+            commits: metrics::counter!(COMMITS, &labels),
+            commit_seconds: metrics::histogram!(COMMIT_SECONDS, &labels),
+            committed_offset: metrics::gauge!(COMMITTED_OFFSET, &labels),
+        }
+    }
+}
+
+impl std::fmt::Debug for TaskMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TaskMetrics")
+    }
+}

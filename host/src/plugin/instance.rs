@@ -1,0 +1,205 @@
+//! One running plugin: its store, what it may use of the host, and what its failures are called.
+
+use std::sync::Arc;
+
+use wasmtime::{ResourceLimiter, Store, Trap};
+
+use super::bindings::TransformPluginPre;
+use super::bindings::exports::rillgate::plugin::transform::{Guest, Output, OutputTable};
+use super::bindings::rillgate::plugin::common::Error;
+use super::bindings::rillgate::plugin::table::{BatchParam, FieldParam};
+use super::limits::human;
+use super::log::{Lines, cut};
+use super::output::LastOutput;
+use super::{ApplyError, Limits, Plugin, engine};
+
+/// Instances, memories and tables that one plugin may be made of. Those of Python, the largest, are under a hundred.
+const MAX_INSTANCES: usize = 1000;
+const MAX_TABLES: usize = 1000;
+const MAX_MEMORIES: usize = 32;
+/// What wasmtime keeps for an element of a table.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+/// Longer reasons, of rejections as of traps, are cut.
+pub(super) const MAX_REASON_BYTES: usize = 1 << 10;
+
+/// What a plugin's clock and random numbers are made from, so that its answer depends on its input alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchTime {
+    /// The time that the plugin sees for as long as the call takes, milliseconds since 1970-01-01T00:00:00Z.
+    pub timestamp_ms: i64,
+    /// Where its random numbers begin.
+    pub seed: u64,
+}
+
+/// The host as one instance sees it.
+pub(super) struct Host {
+    pub(super) lines: Arc<Lines>,
+    pub(super) now: BatchTime,
+    /// State of the random numbers.
+    pub(super) random: u64,
+    /// What it wrote to stdout and stderr in this call.
+    pub(super) output: LastOutput,
+    memory: Memory,
+}
+
+/// An instance of a transform, with the limits that it runs under.
+pub(super) struct Instance {
+    store: Store<Host>,
+    guest: Guest,
+    limits: Limits,
+}
+
+impl Instance {
+    pub(super) fn new(plugin: &Plugin, pre: &TransformPluginPre<Host>, limits: &Limits) -> Result<Self, ApplyError> {
+        let host = Host {
+            lines: Arc::clone(&plugin.lines),
+            now: BatchTime::default(),
+            random: 0,
+            output: LastOutput::default(),
+            memory: Memory { used: 0, growing: 0, limit: usize::try_from(limits.memory).unwrap_or(usize::MAX) },
+        };
+        let mut store = Store::new(plugin.engine.wasm(), host);
+        store.limiter(|host| &mut host.memory);
+        // Counts every byte that a call hands to the host, as often as it is handed over: lists that overlap in
+        // the plugin's memory can't grow into more than this here.
+        store.set_hostcall_fuel(usize::try_from(limits.output).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(engine::ticks(limits.time));
+        match pre.instantiate(&mut store) {
+            Ok(instance) => {
+                let guest = instance.rillgate_plugin_transform().clone();
+                Ok(Self { store, guest, limits: limits.clone() })
+            }
+            Err(error) => Err(failure(&error, store.data(), limits)),
+        }
+    }
+
+    /// `open`, at time 0 with random numbers from 0, so that its answer is always the same.
+    pub(super) fn open(
+        &mut self,
+        input: &[FieldParam],
+        settings: &[(&str, &str)],
+    ) -> Result<Result<Vec<OutputTable>, Error>, ApplyError> {
+        self.call(BatchTime::default(), |guest, store| guest.call_open(store, input, settings))
+    }
+
+    pub(super) fn apply(&mut self, batch: BatchParam, now: BatchTime) -> Result<Result<Output, Error>, ApplyError> {
+        self.call(now, |guest, store| guest.call_apply(store, batch))
+    }
+
+    fn call<R>(
+        &mut self,
+        now: BatchTime,
+        call: impl FnOnce(&Guest, &mut Store<Host>) -> wasmtime::Result<R>,
+    ) -> Result<R, ApplyError> {
+        self.store.set_epoch_deadline(engine::ticks(self.limits.time));
+        let host = self.store.data_mut();
+        host.now = now;
+        host.random = now.seed;
+        host.output.clear();
+        let result = call(&self.guest, &mut self.store);
+        let host = self.store.data();
+        result.map_err(|error| failure(&error, host, &self.limits))
+    }
+
+    /// Whether it uses so much of its memory that it should be replaced before it fails.
+    pub(super) fn has_grown(&self) -> bool {
+        let memory = &self.store.data().memory;
+        memory.used > memory.limit / 2
+    }
+}
+
+/// Why the host stopped a plugin, in words that are shown as they are.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stopped {
+    #[error("memory limit of {} exceeded", human(*.0 as u64))]
+    Memory(usize),
+    #[error("the plugin exited")]
+    Exited,
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What a failed call is called. Panics and the like are found in what the plugin wrote last.
+fn failure(error: &wasmtime::Error, host: &Host, limits: &Limits) -> ApplyError {
+    tracing::debug!(error = format!("{error:?}"), output = host.output.text(), "a plugin failed");
+    let last_words = host.output.last_words();
+    let reason = match (error.downcast_ref(), error.downcast_ref()) {
+        (_, Some(Trap::Interrupt)) => {
+            return ApplyError::TimedOut(humantime::format_duration(limits.time).to_string());
+        }
+        (Some(Stopped::Exited), _) => {
+            last_words.map_or_else(|| Stopped::Exited.to_string(), |words| format!("{}: {words}", Stopped::Exited))
+        }
+        (Some(stopped), _) => stopped.to_string(),
+        (None, Some(trap)) => {
+            let trap = trap.to_string();
+            last_words.unwrap_or_else(|| trap.trim_start_matches("wasm trap: ").to_owned())
+        }
+        (None, None) => {
+            let cause = error.root_cause().to_string();
+            // wasmtime keeps the type of this error to itself.
+            if cause.contains("fuel allocated for hostcalls has been exhausted") {
+                return ApplyError::Invalid(format!("more than its output limit of {}", human(limits.output)));
+            }
+            cause
+        }
+    };
+    ApplyError::Trap(cut(&reason, MAX_REASON_BYTES).to_owned())
+}
+
+/// Memory of one instance: all of its linear memories and tables.
+struct Memory {
+    /// bytes
+    used: usize,
+    /// bytes that were granted last and are taken back if they can't be had
+    growing: usize,
+    /// bytes
+    limit: usize,
+}
+
+impl Memory {
+    /// A trap instead of a failed allocation: what a language's runtime makes of that says little.
+    fn grow(&mut self, by: usize) -> wasmtime::Result<bool> {
+        self.growing = by;
+        self.used = self.used.saturating_add(by);
+        if self.used > self.limit {
+            return Err(Stopped::Memory(self.limit).into());
+        }
+        Ok(true)
+    }
+
+    fn take_back(&mut self) -> wasmtime::Result<()> {
+        self.used -= std::mem::take(&mut self.growing);
+        Ok(())
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current))
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back()
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES))
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back()
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+}

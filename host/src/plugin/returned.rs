@@ -1,0 +1,209 @@
+//! What a plugin returns, checked and taken over as Arrow columns without copying it.
+//!
+//! Nothing here trusts the plugin: an array made in this file never breaks what Arrow's code relies on. The `Err`s
+//! continue "plugin returned ...".
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type};
+
+use super::bindings::exports::rillgate::plugin::transform::Output;
+use super::bindings::rillgate::plugin::common;
+use super::bindings::rillgate::plugin::table::{BatchResult, ColumnResult, ValuesResult, VarlenResult};
+use super::instance::MAX_REASON_BYTES;
+use super::log::cut;
+use super::tables::Table;
+use crate::batch::{Field, RecordBatch, Rejection, type_name};
+
+/// Rows that one call may return for one table. A bit a row is all that a boolean column costs, so the size of what is
+/// returned is no bound to what it takes to write it.
+const MAX_ROWS: u32 = 1 << 24;
+
+/// What one call of a transform gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// One batch for each of the transform's tables, in their order; any of them may be empty.
+    pub batches: Vec<RecordBatch>,
+    /// Rows of the input that were rejected: by row, each once.
+    pub rejected: Vec<Rejection>,
+}
+
+/// Checks and takes over the answer to a batch of `input_rows` rows.
+pub(super) fn take(tables: &[Table], input_rows: u32, output: Output) -> Result<Applied, String> {
+    if output.batches.len() != tables.len() {
+        let (returned, announced) = (output.batches.len(), tables.len());
+        return Err(format!("{returned} batches, and `open` announced {announced} tables"));
+    }
+    let batches = tables.iter().zip(output.batches).map(|(table, returned)| batch(table, returned));
+    Ok(Applied { batches: batches.collect::<Result<_, _>>()?, rejected: rejections(input_rows, output.rejected)? })
+}
+
+fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<Rejection>, String> {
+    if let Some(common::Rejection { row, .. }) = returned.iter().find(|rejection| rejection.row >= input_rows) {
+        return Err(format!("a rejection of row {row}, and the batch has {input_rows} rows"));
+    }
+    let mut rejected: Vec<Rejection> = returned
+        .into_iter()
+        .map(|common::Rejection { row, reason }| match reason.trim() {
+            "" => Rejection { row, reason: "rejected without a reason".to_owned() },
+            _ => Rejection { row, reason: cut(&reason, MAX_REASON_BYTES).to_owned() },
+        })
+        .collect();
+    // Stable: of several reasons for one row the first is kept.
+    rejected.sort_by_key(|rejection| rejection.row);
+    rejected.dedup_by_key(|rejection| rejection.row);
+    Ok(rejected)
+}
+
+fn batch(table: &Table, returned: BatchResult) -> Result<RecordBatch, String> {
+    let name = &table.name;
+    if returned.rows > MAX_ROWS {
+        return Err(format!("{} rows for `{name}`; {MAX_ROWS} are the most", returned.rows));
+    }
+    let fields = table.schema.fields();
+    if returned.columns.len() != fields.len() {
+        return Err(format!("{} columns for `{name}`, which has {}", returned.columns.len(), fields.len()));
+    }
+    let rows = returned.rows as usize;
+    let columns = fields.iter().zip(returned.columns).map(|(field, returned)| column(name, field, rows, returned));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(&table.schema), columns.collect::<Result<_, _>>()?, &options)
+        .map_err(|error| format!("columns for `{name}` that make no batch: {error}"))
+}
+
+fn column(table: &str, field: &Field, rows: usize, returned: ColumnResult) -> Result<ArrayRef, String> {
+    // What is wrong is said in one of two forms.
+    let place = || format!("column `{}` of `{table}`", field.name());
+    let count = |what: &str, has: usize, needed: usize| match has == needed {
+        true => Ok(()),
+        false => Err(format!("{rows} rows but {}{what}: {needed} are needed, it has {has}", place())),
+    };
+    let given = match &returned.values {
+        ValuesResult::Boolean(_) => "boolean",
+        ValuesResult::Int32(_) => "int32",
+        ValuesResult::Int64(_) => "int64",
+        ValuesResult::Float32(_) => "float32",
+        ValuesResult::Float64(_) => "float64",
+        ValuesResult::Utf8(_) => "utf8",
+        ValuesResult::Binary(_) => "binary",
+        ValuesResult::Date(_) => "date",
+        ValuesResult::Timestamp(_) => "timestamp",
+    };
+    let announced = type_name(field.data_type()).unwrap_or_default();
+    if given != announced {
+        return Err(format!("{} as {given}, and `open` announced {announced}", place()));
+    }
+    let nulls = match returned.validity {
+        None => None,
+        Some(bitmap) => {
+            count(" has too few or too many bytes of validity", bitmap.len(), rows.div_ceil(8))?;
+            let nulls = NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bitmap), 0, rows));
+            Some(nulls).filter(|nulls| nulls.null_count() > 0)
+        }
+    };
+    if let (Some(nulls), false) = (&nulls, field.is_nullable()) {
+        return Err(format!("{} nulls in {}, which `open` announced without nulls", nulls.null_count(), place()));
+    }
+    let few = " has too few or too many values";
+    Ok(match returned.values {
+        ValuesResult::Boolean(bits) => {
+            count(" has too few or too many bytes of bits", bits.len(), rows.div_ceil(8))?;
+            Arc::new(BooleanArray::new(BooleanBuffer::new(Buffer::from_vec(bits), 0, rows), nulls))
+        }
+        ValuesResult::Int32(values) => {
+            count(few, values.len(), rows)?;
+            primitive::<Int32Type>(values, nulls)
+        }
+        ValuesResult::Int64(values) => {
+            count(few, values.len(), rows)?;
+            primitive::<Int64Type>(values, nulls)
+        }
+        ValuesResult::Float32(values) => {
+            count(few, values.len(), rows)?;
+            primitive::<Float32Type>(values, nulls)
+        }
+        ValuesResult::Float64(values) => {
+            count(few, values.len(), rows)?;
+            primitive::<Float64Type>(values, nulls)
+        }
+        ValuesResult::Date(values) => {
+            count(few, values.len(), rows)?;
+            primitive::<Date32Type>(values, nulls)
+        }
+        ValuesResult::Timestamp(values) => {
+            count(few, values.len(), rows)?;
+            let zone = match field.data_type() {
+                DataType::Timestamp(_, zone) => zone.clone(),
+                _ => None,
+            };
+            Arc::new(TimestampMicrosecondArray::new(ScalarBuffer::from(values), nulls).with_timezone_opt(zone))
+        }
+        ValuesResult::Utf8(VarlenResult { offsets, bytes }) => {
+            count(" has too few or too many offsets", offsets.len(), rows + 1)?;
+            check_offsets(&offsets, bytes.len()).map_err(|wrong| format!("offsets of {} that {wrong}", place()))?;
+            check_text(&offsets, &bytes)
+                .map_err(|row| format!("text in row {row} of {} that is not UTF-8", place()))?;
+            // SAFETY: every row's bytes lie within the buffer and are valid UTF-8 by themselves, as was just checked;
+            // the nulls are as many as the rows.
+            Arc::new(unsafe { StringArray::new_unchecked(arrow_offsets(offsets), Buffer::from_vec(bytes), nulls) })
+        }
+        ValuesResult::Binary(VarlenResult { offsets, bytes }) => {
+            count(" has too few or too many offsets", offsets.len(), rows + 1)?;
+            check_offsets(&offsets, bytes.len()).map_err(|wrong| format!("offsets of {} that {wrong}", place()))?;
+            // SAFETY: as above, but for the UTF-8.
+            Arc::new(unsafe { BinaryArray::new_unchecked(arrow_offsets(offsets), Buffer::from_vec(bytes), nulls) })
+        }
+    })
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
+}
+
+/// Offsets that [`check_offsets`] has seen, as Arrow's signed ones.
+fn arrow_offsets(offsets: Vec<u32>) -> OffsetBuffer<i32> {
+    // SAFETY: there is at least one, the first is 0, none is less than the one before, and none is above `i32::MAX`.
+    unsafe { OffsetBuffer::new_unchecked(ScalarBuffer::from(bytemuck::cast_vec::<u32, i32>(offsets))) }
+}
+
+/// Offsets begin at 0, never decrease, and end where the bytes end, within what Arrow can count.
+fn check_offsets(offsets: &[u32], bytes: usize) -> Result<(), String> {
+    let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
+        return Err("are missing".to_owned());
+    };
+    if first != 0 {
+        return Err(format!("begin at {first}, not at 0"));
+    }
+    // All pairs are looked at, so that the compiler can do many at once.
+    if !offsets.windows(2).fold(true, |rising, pair| rising & (pair[0] <= pair[1])) {
+        let row = offsets.windows(2).position(|pair| pair[0] > pair[1]).unwrap_or_default();
+        return Err(format!("decrease after row {row}"));
+    }
+    if last as usize != bytes {
+        return Err(format!("end at {last}, and there are {bytes} bytes"));
+    }
+    match i32::try_from(last) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("go past 2 GiB".to_owned()),
+    }
+}
+
+/// Whether every row is UTF-8; `Err` has the first row that is not. The offsets have been checked.
+fn check_text(offsets: &[u32], bytes: &[u8]) -> Result<(), usize> {
+    if bytes.is_ascii() {
+        return Ok(());
+    }
+    let row_of = |byte: usize| offsets.partition_point(|&offset| offset as usize <= byte).saturating_sub(1);
+    let text = simdutf8::basic::from_utf8(bytes).or_else(|_| {
+        // Once more, slower, to find the place.
+        simdutf8::compat::from_utf8(bytes).map_err(|error| row_of(error.valid_up_to()))
+    })?;
+    match offsets.iter().position(|&offset| !text.is_char_boundary(offset as usize)) {
+        Some(index) => Err(index.saturating_sub(1)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,33 @@
+//! Plugins for tests and benchmarks, put together from WebAssembly text.
+
+/// A transform from core code: see `shell.wat` for what it can import.
+#[derive(Clone, Copy, Default)]
+pub struct Guest<'a> {
+    /// Imports of the component, lowered to core functions.
+    pub imports: &'a str,
+    /// How the core module gets them.
+    pub with: &'a str,
+    /// Fields of the core module.
+    pub code: &'a str,
+}
+
+impl Guest<'_> {
+    /// The component's binary.
+    pub fn build(&self) -> Vec<u8> {
+        let text = include_str!("shell.wat")
+            .replace("@IMPORTS@, @WITH@ and @CODE@", "Placeholders")
+            .replace("@IMPORTS@", self.imports)
+            .replace("@WITH@", self.with)
+            .replace("@CODE@", self.code);
+        wat::parse_str(&text).expect("the text of a test's plugin")
+    }
+}
+
+/// The code of a transform that returns what it is given, with code of the test's own at three places.
+pub fn identity(in_open: &str, in_apply: &str, after_apply: &str) -> String {
+    include_str!("identity.wat")
+        .replace("@IN-OPEN@, @IN-APPLY@ and @AFTER-APPLY@", "Placeholders")
+        .replace("@IN-OPEN@", in_open)
+        .replace("@IN-APPLY@", in_apply)
+        .replace("@AFTER-APPLY@", after_apply)
+}

@@ -1,0 +1,138 @@
+//! Runs pipelines side by side: workers, one consumer each, and what happens when one of them fails.
+//!
+//! What never happens: a pipeline that fails takes another with it; anything is started before all of them are found good.
+
+mod running;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::commit::{LogOptions, OpenError, Store};
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::source::SourceError;
+use crate::worker::Worker;
+
+pub use running::{PipelineStatus, Running, State};
+
+/// How often the supervisor looks at what has no event.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How to run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// End when everything that was there at the start has been committed.
+    pub until_caught_up: bool,
+    /// Worker threads; as many as there are cores unless given.
+    pub workers: Option<usize>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Kafka, for this pipeline.
+    #[error("pipeline {pipeline}: {source}")]
+    Source {
+        /// The pipeline.
+        pipeline: String,
+        /// What is wrong.
+        source: SourceError,
+    },
+    /// The object store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The machine.
+    #[error("can't start: {0}")]
+    Machine(std::io::Error),
+}
+
+/// Pipelines that run.
+pub struct Supervisor {
+    running: Vec<Arc<Running>>,
+    workers: Arc<Vec<Worker>>,
+    stopping: AtomicBool,
+}
+
+impl Supervisor {
+    /// Connects every pipeline to Kafka and to the store, and when all of that works starts them. Blocks meanwhile; `runtime`
+    /// is where uploads and commits run.
+    pub fn start(
+        config: &Config,
+        pipelines: Vec<Pipeline>,
+        options: &RunOptions,
+        runtime: &Handle,
+    ) -> Result<Self, StartError> {
+        let store = Store::open(&config.store)?;
+        if pipelines.iter().any(|pipeline| pipeline.options().is_exactly_once()) {
+            runtime.block_on(store.probe())?;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = (0..options.workers.unwrap_or(cores))
+            .map(|index| Worker::start(format!("worker-{index}")))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::Machine)?;
+        let workers = Arc::new(workers);
+        let mut running = Vec::with_capacity(pipelines.len());
+        for pipeline in pipelines {
+            let name = pipeline.name().to_owned();
+            let log = LogOptions {
+                retention: pipeline.options().log_retention,
+                exactly_once: pipeline.options().is_exactly_once(),
+            };
+            let connected = Running::connect(
+                pipeline,
+                store.clone(),
+                log,
+                Arc::clone(&workers),
+                runtime.clone(),
+                options.until_caught_up,
+            );
+            running.push(connected.map_err(|source| StartError::Source { pipeline: name, source })?);
+        }
+        for pipeline in &running {
+            let joined = pipeline.join();
+            joined.map_err(|source| StartError::Source { pipeline: pipeline.name().to_owned(), source })?;
+        }
+        Ok(Self { running, workers, stopping: AtomicBool::new(false) })
+    }
+
+    /// What each pipeline is at.
+    pub fn status(&self) -> Vec<PipelineStatus> {
+        self.running.iter().map(|pipeline| pipeline.status()).collect()
+    }
+
+    /// Asks [`Supervisor::wait`] to end: every pipeline stops taking, commits what it has, and leaves its group.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Blocks until all pipelines have caught up, all have failed, or it is asked to stop; then stops them all, and says
+    /// what each came to. `tick` is called now and then meanwhile.
+    pub fn wait(&self, mut tick: impl FnMut(&[PipelineStatus])) -> Vec<PipelineStatus> {
+        while !self.stopping.load(Ordering::Relaxed) {
+            let mut going = false;
+            for pipeline in &self.running {
+                if pipeline.is_over() {
+                    pipeline.stop();
+                } else {
+                    going = true;
+                }
+            }
+            tick(&self.status());
+            if !going {
+                break;
+            }
+            std::thread::sleep(TICK);
+        }
+        std::thread::scope(|scope| {
+            for pipeline in &self.running {
+                scope.spawn(|| pipeline.stop());
+            }
+        });
+        self.workers.iter().for_each(Worker::stop);
+        self.status()
+    }
+}

@@ -1,0 +1,373 @@
+//! One pipeline that runs: its consumer, its tasks, and how it ends.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::commit::{LogError, LogOptions, Store, TaskLog, folder};
+use crate::pipeline::Pipeline;
+use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
+use crate::task::{Plan, Progress, Resources, Task, TaskError};
+use crate::worker::{OpenChain, Worker};
+
+/// How long a partition that goes may take to commit what it has. Well below Kafka's `max.poll.interval.ms`.
+const GRACE: Duration = Duration::from_secs(60);
+/// Before a task that could not go on begins anew.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest such pause: they double until the task commits again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// What a pipeline is at.
+#[derive(Debug, Clone, Serialize)]
+pub struct PipelineStatus {
+    /// Its name.
+    pub pipeline: String,
+    /// Whether it runs.
+    pub state: State,
+    /// Its tasks on this instance, in the order of their names.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// Whether a pipeline runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It takes messages.
+    Running,
+    /// All that was there at the start has been committed.
+    CaughtUp,
+    /// It was asked to stop, and has committed what it had.
+    Stopped,
+    /// It can't go on, for this reason; nothing is lost.
+    Failed(String),
+}
+
+/// What a task is at.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskStatus {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The offset after the last one that every reader sees.
+    pub committed: i64,
+    /// The offset after the last message taken.
+    pub position: i64,
+}
+
+/// One pipeline that runs.
+pub struct Running {
+    pipeline: Arc<Pipeline>,
+    plan: Arc<Plan>,
+    store: Store,
+    log: LogOptions,
+    workers: Arc<Vec<Worker>>,
+    runtime: Handle,
+    consumer: Mutex<Consumer>,
+    offsets: Offsets,
+    /// Where each partition ended at start; `None` for a pipeline that runs on.
+    targets: Option<HashMap<TopicPartition, i64>>,
+    tasks: Mutex<HashMap<TopicPartition, Held>>,
+    /// Told whenever a task has ended.
+    ended: Condvar,
+    stopping: AtomicBool,
+    failure: OnceLock<String>,
+    /// Which worker takes the next task.
+    turn: AtomicUsize,
+    this: Weak<Self>,
+}
+
+/// A partition that this instance holds.
+struct Held {
+    progress: Arc<Progress>,
+    /// The worker that has the task; `None` while there is none.
+    worker: Option<usize>,
+    /// When to begin anew, and how long the pause after that is.
+    again: Option<Instant>,
+    pause: Duration,
+    /// What was committed when it last began: progress resets the pause.
+    began_at: i64,
+}
+
+impl Running {
+    /// Connects to Kafka. Nothing is consumed yet.
+    pub(super) fn connect(
+        pipeline: Pipeline,
+        store: Store,
+        log: LogOptions,
+        workers: Arc<Vec<Worker>>,
+        runtime: Handle,
+        until_caught_up: bool,
+    ) -> Result<Arc<Self>, SourceError> {
+        let consumer = Consumer::connect(pipeline.source())?;
+        let offsets = consumer.offsets();
+        let targets = if until_caught_up {
+            let bounds = consumer.partitions()?.into_iter().map(|partition| {
+                let (_, end) = offsets.bounds(&partition)?;
+                Ok((partition, end))
+            });
+            Some(bounds.collect::<Result<HashMap<_, _>, SourceError>>()?)
+        } else {
+            None
+        };
+        let plan = Arc::new(pipeline.plan());
+        Ok(Arc::new_cyclic(|this| Self {
+            pipeline: Arc::new(pipeline),
+            plan,
+            store,
+            log,
+            workers,
+            runtime,
+            consumer: Mutex::new(consumer),
+            offsets,
+            targets,
+            tasks: Mutex::default(),
+            ended: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            failure: OnceLock::new(),
+            turn: AtomicUsize::new(0),
+            this: this.clone(),
+        }))
+    }
+
+    /// Joins the group.
+    pub(super) fn join(&self) -> Result<(), SourceError> {
+        let Some(this) = self.this.upgrade() else { return Ok(()) };
+        metrics::gauge!(crate::metrics::PIPELINE_UP, "pipeline" => self.name().to_owned()).set(1.0);
+        lock(&self.consumer).join(this)
+    }
+
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        self.pipeline.name()
+    }
+
+    /// Whether it has nothing more to do: failed, or caught up.
+    pub fn is_over(&self) -> bool {
+        self.failure.get().is_some() || self.is_caught_up()
+    }
+
+    /// What it is at.
+    pub fn status(&self) -> PipelineStatus {
+        let state = match self.failure.get() {
+            Some(reason) => State::Failed(reason.clone()),
+            None if self.is_caught_up() => State::CaughtUp,
+            None if self.stopping.load(Ordering::Relaxed) => State::Stopped,
+            None => State::Running,
+        };
+        let tasks = lock(&self.tasks);
+        let mut tasks: Vec<TaskStatus> = tasks
+            .iter()
+            .map(|(partition, held)| TaskStatus {
+                topic: partition.topic.clone(),
+                partition: partition.partition,
+                committed: held.progress.committed.load(Ordering::Acquire),
+                position: held.progress.position.load(Ordering::Relaxed),
+            })
+            .collect();
+        tasks.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        PipelineStatus { pipeline: self.name().to_owned(), state, tasks }
+    }
+
+    /// Gives all partitions back, which commits what they have, and leaves the group. Does nothing the second time.
+    pub(super) fn stop(&self) {
+        if !self.stopping.swap(true, Ordering::Relaxed) {
+            lock(&self.consumer).stop();
+            metrics::gauge!(crate::metrics::PIPELINE_UP, "pipeline" => self.name().to_owned()).set(0.0);
+        }
+    }
+
+    fn is_caught_up(&self) -> bool {
+        let Some(targets) = &self.targets else { return false };
+        let tasks = lock(&self.tasks);
+        let reached = |partition: &TopicPartition, target: i64| {
+            tasks.get(partition).is_some_and(|held| held.progress.committed.load(Ordering::Acquire) >= target)
+        };
+        let open: Vec<(&TopicPartition, i64)> = targets
+            .iter()
+            .map(|(partition, target)| (partition, *target))
+            .filter(|(partition, target)| !reached(partition, *target))
+            .collect();
+        if open.is_empty() {
+            return true;
+        }
+        if open.iter().any(|(partition, _)| tasks.contains_key(*partition)) || tasks.is_empty() {
+            return false;
+        }
+        drop(tasks);
+        // What is left is another instance's: Kafka's book tells how far it has come.
+        let partitions: Vec<TopicPartition> = open.iter().map(|(partition, _)| (*partition).clone()).collect();
+        self.offsets.committed(&partitions).is_ok_and(|committed| {
+            let pairs = committed.iter().zip(&open);
+            pairs.into_iter().all(|(committed, (_, target))| committed.is_some_and(|offset| offset >= *target))
+        })
+    }
+
+    fn fail(&self, reason: String) {
+        tracing::error!(pipeline = self.name(), reason, "the pipeline stops");
+        // The first reason is the one to mend.
+        let _ = self.failure.set(reason);
+    }
+
+    async fn claim(&self, partition: &TopicPartition) -> Result<TaskLog, LogError> {
+        let first_offset = |logged| async move {
+            let (offsets, partition) = (self.offsets.clone(), partition.clone());
+            let asked = self.runtime.spawn_blocking(move || offsets.first(&partition, logged)).await;
+            let found = asked.map_err(|error| passing(error.to_string()))?;
+            found.map_err(|error| LogError::FirstOffset {
+                reason: error.to_string(),
+                may_pass: !matches!(error, SourceError::DataLoss { .. }),
+            })
+        };
+        let folder = folder(self.name(), &partition.topic, partition.partition);
+        TaskLog::claim(self.store.clone(), folder, self.log.clone(), first_offset).await
+    }
+
+    /// Starts a task that has been claimed; returns where it begins.
+    fn start(&self, queue: PartitionQueue, log: TaskLog) -> Result<i64, TaskError> {
+        let (partition, start) = (queue.partition.clone(), log.next_offset());
+        let progress = Arc::new(Progress::default());
+        let offsets = self.offsets.clone();
+        let acknowledge = move |partition: &TopicPartition, end| offsets.acknowledge(partition, end);
+        let resources = Resources {
+            store: self.store.clone(),
+            runtime: self.runtime.clone(),
+            acknowledge: Arc::new(acknowledge),
+            progress: Arc::clone(&progress),
+            target: self.targets.as_ref().and_then(|targets| targets.get(&partition).copied()),
+        };
+        let task = Task::new(Arc::clone(&self.plan), resources, queue, log)?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        {
+            let mut tasks = lock(&self.tasks);
+            let pause = tasks.get(&partition).map_or(FIRST_PAUSE, |held| held.pause);
+            let held = Held { progress, worker: Some(turn), again: None, pause, began_at: start };
+            tasks.insert(partition.clone(), held);
+        }
+        let (this, pipeline) = (self.this.clone(), Arc::clone(&self.pipeline));
+        let open: OpenChain = Arc::new(move || pipeline.chain());
+        let ended = Box::new(move |result| {
+            if let Some(this) = this.upgrade() {
+                this.task_ended(&partition, result);
+            }
+        });
+        self.workers[turn].add(task, open, ended);
+        Ok(start)
+    }
+
+    fn task_ended(&self, partition: &TopicPartition, result: Result<(), TaskError>) {
+        let mut tasks = lock(&self.tasks);
+        if let Some(held) = tasks.get_mut(partition) {
+            held.worker = None;
+            match result {
+                Ok(()) => {}
+                Err(TaskError::Fatal(reason)) => self.fail(reason),
+                Err(TaskError::Again(reason)) => {
+                    if held.progress.committed.load(Ordering::Acquire) > held.began_at {
+                        held.pause = FIRST_PAUSE;
+                    }
+                    let pause = held.pause;
+                    tracing::warn!(pipeline = self.name(), %partition, reason, ?pause, "the task begins anew");
+                    metrics::counter!(crate::metrics::RESTARTS, "pipeline" => self.name().to_owned()).increment(1);
+                    held.again = Some(Instant::now() + pause);
+                    held.pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        drop(tasks);
+        self.ended.notify_all();
+    }
+
+    fn try_again(&self, partition: TopicPartition, reason: &str) {
+        let mut tasks = lock(&self.tasks);
+        let held = tasks.entry(partition.clone()).or_insert_with(|| Held {
+            progress: Arc::default(),
+            worker: None,
+            again: None,
+            pause: FIRST_PAUSE,
+            began_at: i64::MAX,
+        });
+        tracing::warn!(pipeline = self.name(), %partition, reason, pause = ?held.pause, "not claimed; trying again");
+        held.again = Some(Instant::now() + held.pause);
+        held.pause = (held.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Owner for Running {
+    fn assigned(&self, queues: Vec<PartitionQueue>) -> Vec<(TopicPartition, i64)> {
+        let claims = queues.into_iter().map(|queue| async {
+            let claimed = self.claim(&queue.partition).await;
+            (queue, claimed)
+        });
+        let claimed = self.runtime.block_on(futures::future::join_all(claims));
+        let mut starts = Vec::with_capacity(claimed.len());
+        for (queue, log) in claimed {
+            let partition = queue.partition.clone();
+            match log {
+                Ok(log) => match self.start(queue, log) {
+                    Ok(offset) => starts.push((partition, offset)),
+                    Err(error) => self.fail(error.to_string()),
+                },
+                Err(error) if error.may_pass() => self.try_again(partition, &error.to_string()),
+                Err(error) => self.fail(format!("{partition}: {error}")),
+            }
+        }
+        starts
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) {
+        let mut tasks = lock(&self.tasks);
+        for partition in partitions {
+            let Some(held) = tasks.get_mut(partition) else { continue };
+            held.again = None;
+            let Some(worker) = held.worker.map(|index| &self.workers[index]) else { continue };
+            // Where the partition is lost another may have it already: its claim has fenced us, and committing is futile.
+            if lost { worker.drop_task(self.name(), partition) } else { worker.finish(self.name(), partition) }
+        }
+        let working = |tasks: &mut HashMap<TopicPartition, Held>| {
+            partitions.iter().any(|partition| tasks.get(partition).is_some_and(|held| held.worker.is_some()))
+        };
+        let (mut tasks, waited) =
+            self.ended.wait_timeout_while(tasks, GRACE, working).unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            tracing::warn!(pipeline = self.name(), "some tasks could not commit within {GRACE:?}; what isn't decided is done again");
+            for (partition, held) in tasks.iter().filter(|(partition, _)| partitions.contains(partition)) {
+                if let Some(index) = held.worker {
+                    self.workers[index].drop_task(self.name(), partition);
+                }
+            }
+        }
+        // What was reached stays known while stopping, for the status at the end.
+        if !self.stopping.load(Ordering::Relaxed) {
+            tasks.retain(|partition, _| !partitions.contains(partition));
+        }
+    }
+
+    fn wanted(&self) -> Vec<TopicPartition> {
+        let now = Instant::now();
+        let mut tasks = lock(&self.tasks);
+        let due = tasks.iter_mut().filter(|(_, held)| held.again.is_some_and(|again| again <= now));
+        due.map(|(partition, held)| {
+            held.again = None;
+            partition.clone()
+        })
+        .collect()
+    }
+
+    fn failed(&self, error: SourceError) {
+        self.fail(error.to_string());
+    }
+}
+
+fn passing(reason: String) -> LogError {
+    LogError::FirstOffset { reason, may_pass: true }
+}
+
+/// A lock whose holder panicked holds plain data all the same.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

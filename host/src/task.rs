@@ -1,0 +1,462 @@
+//! One partition of one pipeline, from source to commit.
+//!
+//! What never happens: a task never waits for another, and never touches another's files; it never blocks on the store or
+//! on Kafka (uploads and commits run on tokio while it goes on with the next epoch); rows that a COMMIT doesn't account for
+//! are never seen by a reader.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use indexmap::IndexMap;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::batch::{Messages, SchemaRef};
+use crate::commit::{Commit, LogError, Stage, Store, TaskLog};
+use crate::decode::{ColumnOptions, DecodeOptions, Decoder};
+use crate::encode::{DeadLetterFormat, DeadLetters, EncodeError, Output, TableOptions, TableWriter};
+use crate::metrics::TaskMetrics;
+use crate::plugin::{BatchTime, Chain, ChainError};
+use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
+
+/// A batch is cut at this many bytes of keys and values, unless a single message is larger.
+const BATCH_BYTES: usize = 16 << 20;
+/// How long a message may wait for others to share its batch.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// How soon to look again for room in the uploads.
+const ROOM: Duration = Duration::from_millis(20);
+
+/// What the tasks of a pipeline have in common.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// How values become columns.
+    pub decode: DecodeOptions,
+    /// Which columns.
+    pub columns: IndexMap<String, ColumnOptions>,
+    /// Where the tables of the plugin chain go, in the chain's order.
+    pub tables: Vec<(TableOptions, SchemaRef)>,
+    /// How dead letters are written.
+    pub dead_letters: DeadLetterFormat,
+    /// When an epoch ends.
+    pub trigger: Trigger,
+    /// Messages in a batch, at most.
+    pub batch_rows: usize,
+    /// Digests of the plugins.
+    pub plugins: Vec<String>,
+    /// Digest of the pipeline's configuration.
+    pub config: String,
+}
+
+/// An epoch ends, for all its open files, when the first of these is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Trigger {
+    /// Time since its first message.
+    pub every: Duration,
+    /// Size of its largest open file, in bytes.
+    pub bytes: u64,
+    /// Rows in all its tables.
+    pub rows: u64,
+}
+
+/// What others may see of a task while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The offset after the last one whose rows every reader sees.
+    pub committed: AtomicI64,
+    /// The offset after the last message taken.
+    pub position: AtomicI64,
+}
+
+/// Why a task ends before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// It shall begin anew from its last COMMIT: fenced, the store was away for too long, an offset is gone.
+    #[error("{0}")]
+    Again(String),
+    /// The pipeline can't go on. Nothing is lost: the commit log says how far it came.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// What a step of a task came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stepped {
+    /// There may be more to do at once.
+    Worked,
+    /// Nothing to do before this time, unless the thread is unparked.
+    Idle(Option<Instant>),
+    /// The task was asked to finish, and all it had is committed.
+    Finished,
+}
+
+/// What a task needs beside its plan.
+pub struct Resources {
+    /// Where tables and control files go.
+    pub store: Store,
+    /// Where uploads and commits run.
+    pub runtime: Handle,
+    /// Told the offset after each COMMIT.
+    pub acknowledge: Arc<dyn Fn(&TopicPartition, i64) + Send + Sync>,
+    /// Read by the supervisor.
+    pub progress: Arc<Progress>,
+    /// Commit at once when this offset is reached.
+    pub target: Option<i64>,
+}
+
+/// One partition of one pipeline.
+pub struct Task {
+    plan: Arc<Plan>,
+    resources: Resources,
+    queue: PartitionQueue,
+    /// Taken, and not decoded yet.
+    pending: KafkaMessages,
+    pending_since: Option<Instant>,
+    /// The offset after all that was taken.
+    position: i64,
+    decoder: Decoder,
+    writers: Vec<TableWriter>,
+    dead: DeadLetters,
+    dead_writer: TableWriter,
+    outputs: Vec<Output>,
+    stage: Stage,
+    epoch: Epoch,
+    generation: u32,
+    log: LogAt,
+    finishing: bool,
+    metrics: TaskMetrics,
+}
+
+/// What is not decided yet: offsets `[start, end)`.
+#[derive(Debug)]
+struct Epoch {
+    start: i64,
+    end: i64,
+    since: Option<Instant>,
+    /// Files begun, by which they are named.
+    files: u64,
+    skipped: u64,
+    dead_letters: u64,
+}
+
+/// Where the commit log is: with one epoch deciding at most, COMMIT n + 1 never overtakes n.
+enum LogAt {
+    Here(Box<TaskLog>),
+    Deciding { began: Instant, answer: oneshot::Receiver<Result<Box<TaskLog>, LogError>> },
+    Gone,
+}
+
+impl Task {
+    /// A task that has been claimed: it begins where its log says.
+    pub fn new(plan: Arc<Plan>, resources: Resources, queue: PartitionQueue, log: TaskLog) -> Result<Self, TaskError> {
+        let fatal = |error: EncodeError| TaskError::Fatal(error.to_string());
+        let partition = queue.partition.clone();
+        let start = log.next_offset();
+        let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
+        let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
+        let writers = plan.tables.iter().map(|(options, schema)| TableWriter::new(options, schema));
+        let dead = DeadLetters::new(plan.dead_letters);
+        let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
+        let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
+        resources.progress.committed.store(start, Ordering::Release);
+        Ok(Self {
+            metrics: TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition),
+            pending: KafkaMessages::new(partition),
+            pending_since: None,
+            position: start,
+            decoder,
+            writers: writers.collect::<Result<_, _>>().map_err(fatal)?,
+            dead,
+            dead_writer,
+            outputs: Vec::new(),
+            stage,
+            epoch: Epoch::new(start),
+            generation: log.generation(),
+            log: LogAt::Here(Box::new(log)),
+            finishing: false,
+            queue,
+            plan,
+            resources,
+        })
+    }
+
+    /// Which partition.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.queue.partition
+    }
+
+    /// What the pipeline's tasks have in common.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Unparks `thread` when messages come. Step once after calling this.
+    pub fn wake(&mut self, thread: Thread) {
+        self.queue.wake(thread);
+    }
+
+    /// Asks it to take nothing more and to commit what it has: steps until [`Stepped::Finished`].
+    pub fn finish(&mut self) {
+        self.finishing = true;
+        // What is taken and not processed is not ours to account for.
+        self.pending.clear();
+        self.pending_since = None;
+        self.position = self.epoch.end;
+    }
+
+    /// Does what there is to do: at most one batch. `chain` is the worker's, for this pipeline.
+    pub fn step(&mut self, chain: &mut Chain) -> Result<Stepped, TaskError> {
+        self.hear_of_commit()?;
+        let taken = self.take()?;
+        let now = Instant::now();
+        let full = self.pending.len() >= self.plan.batch_rows || self.pending.bytes() >= BATCH_BYTES;
+        let batch_due = self.pending_since.map(|since| since + LINGER);
+        if !self.pending.is_empty() && (full || self.is_at_target() || batch_due.is_some_and(|due| due <= now)) {
+            self.process(chain)?;
+            return Ok(Stepped::Worked);
+        }
+        if self.pending.is_empty() && self.position > self.epoch.end {
+            // Offsets that hold no message for us (transaction markers, compaction) count as done.
+            self.epoch.end = self.position;
+            self.epoch.since.get_or_insert(now);
+        }
+        if self.is_due(now) && matches!(self.log, LogAt::Here(_)) {
+            self.commit()?;
+            return Ok(Stepped::Worked);
+        }
+        if self.finishing && self.epoch.is_empty() && matches!(self.log, LogAt::Here(_)) {
+            return Ok(Stepped::Finished);
+        }
+        if taken > 0 {
+            return Ok(Stepped::Worked);
+        }
+        let deciding = matches!(self.log, LogAt::Deciding { .. });
+        let epoch_due = self.epoch.since.filter(|_| !deciding).map(|since| since + self.plan.trigger.every);
+        // Nobody tells when an upload has made room.
+        let room = self.stage.is_full().then(|| now + ROOM);
+        Ok(Stepped::Idle(batch_due.into_iter().chain(epoch_due).chain(room).min()))
+    }
+
+    /// The way of the data: messages, rows, rows as plugins make them, bytes of files.
+    fn process(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
+        let messages = &self.pending;
+        let decoded = self.decoder.decode(messages);
+        for rejection in &decoded.rejected {
+            self.dead.push(messages, rejection.row as usize, "decode", &rejection.reason, None);
+        }
+
+        let (mut dead, writers) = (Vec::new(), &self.writers);
+        let check = |table: usize, batch: &_| writers[table].check(batch);
+        let tables = chain.apply(&decoded.rows, batch_time(messages), &check, &mut dead);
+        let tables = tables.map_err(|error| self.stopped(&error))?;
+        for letter in &dead {
+            self.dead.push(messages, letter.message as usize, &letter.stage, &letter.reason, letter.plugin.as_deref());
+        }
+
+        let mut rows = 0;
+        for (index, batches) in tables.iter().enumerate() {
+            for batch in batches {
+                rows += batch.num_rows() as u64;
+                let written = self.writers[index].write(batch, &mut self.outputs);
+                written.map_err(|error| self.unwritten(&error))?;
+                self.stage_outputs(index);
+            }
+        }
+        let dead_letters = self.dead.len() as u64;
+        if dead_letters > 0 {
+            let written = self.dead_writer.write(&self.dead.take(), &mut self.outputs);
+            written.map_err(|error| self.unwritten(&error))?;
+            self.stage_outputs(self.writers.len());
+        }
+
+        self.epoch.skipped += u64::from(decoded.skipped);
+        self.epoch.dead_letters += dead_letters;
+        self.epoch.end = self.position;
+        self.epoch.since.get_or_insert(self.pending_since.unwrap_or_else(Instant::now));
+        self.metrics.messages.increment(self.pending.len() as u64);
+        self.metrics.message_bytes.increment(self.pending.bytes() as u64);
+        self.metrics.rows.increment(rows);
+        self.metrics.skipped.increment(decoded.skipped.into());
+        self.metrics.dead_letters.increment(dead_letters);
+        self.pending.clear();
+        self.pending_since = None;
+        Ok(())
+    }
+
+    /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
+    fn commit(&mut self) -> Result<(), TaskError> {
+        let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
+        let metadata = [
+            ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("rillgate.pipeline".to_owned(), self.plan.pipeline.clone()),
+            ("rillgate.plugins".to_owned(), self.plan.plugins.join(",")),
+        ];
+        for index in 0..=self.writers.len() {
+            let writer = self.writers.get_mut(index).unwrap_or(&mut self.dead_writer);
+            let finished = writer.finish(&metadata, &mut self.outputs);
+            finished.map_err(|error| self.unwritten(&error))?;
+            self.stage_outputs(index);
+        }
+        let epoch = std::mem::replace(&mut self.epoch, Epoch::new(0));
+        self.epoch.start = epoch.end;
+        self.epoch.end = epoch.end;
+
+        let staged = self.stage.take();
+        let (plan, partition) = (Arc::clone(&self.plan), self.queue.partition.clone());
+        let acknowledge = Arc::clone(&self.resources.acknowledge);
+        let (tell, answer) = oneshot::channel();
+        let thread = std::thread::current();
+        self.resources.runtime.spawn(async move {
+            let decided = async {
+                let files = staged.finish().await?;
+                let commit = epoch.decide(files, &plan);
+                log.commit(commit, |end| acknowledge(&partition, end)).await?;
+                Ok(log)
+            };
+            // Where nobody listens the task has been dropped, and what it decided stands all the same.
+            let _ = tell.send(decided.await);
+            thread.unpark();
+        });
+        self.log = LogAt::Deciding { began: Instant::now(), answer };
+        Ok(())
+    }
+
+    fn hear_of_commit(&mut self) -> Result<(), TaskError> {
+        let LogAt::Deciding { began, answer } = &mut self.log else { return Ok(()) };
+        let log = match answer.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
+            Err(oneshot::error::TryRecvError::Closed) => {
+                return Err(TaskError::Again("the commit was cut off".to_owned()));
+            }
+            Ok(Err(error)) if error.may_pass() => return Err(TaskError::Again(error.to_string())),
+            Ok(Err(error)) => return Err(TaskError::Fatal(error.to_string())),
+            Ok(Ok(log)) => log,
+        };
+        self.metrics.commits.increment(1);
+        self.metrics.commit_seconds.record(began.elapsed());
+        self.metrics.committed_offset.set(log.next_offset() as f64);
+        self.resources.progress.committed.store(log.next_offset(), Ordering::Release);
+        self.log = LogAt::Here(log);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<usize, TaskError> {
+        if self.finishing || self.stage.is_full() || self.is_over_full() {
+            return Ok(0);
+        }
+        let taken = self.queue.take(&mut self.pending, self.plan.batch_rows, BATCH_BYTES);
+        if let Some(reason) = taken.offset_lost {
+            return Err(TaskError::Again(format!("Kafka no longer has offset {}: {reason}", self.position)));
+        }
+        for error in taken.errors {
+            tracing::warn!(pipeline = %self.plan.pipeline, partition = %self.queue.partition, error, "Kafka");
+        }
+        if taken.messages > 0 {
+            // What was fetched for an earlier assignment is older than where this one began.
+            self.pending.drop_before(self.epoch.end);
+        }
+        if let Some(last) = self.pending.len().checked_sub(1) {
+            self.position = self.position.max(self.pending.offset(last) + 1);
+            self.pending_since.get_or_insert_with(Instant::now);
+        }
+        self.position = self.position.max(taken.end.unwrap_or_default());
+        self.resources.progress.position.store(self.position, Ordering::Relaxed);
+        Ok(taken.messages)
+    }
+
+    /// Hands what the writers gave out over to the upload.
+    fn stage_outputs(&mut self, writer: usize) {
+        let table = match self.plan.tables.get(writer) {
+            Some((options, _)) => options.table.clone(),
+            None => self.dead.table_options(&self.plan.pipeline).table,
+        };
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::Bytes { file, bytes } => self.stage.write(writer, file, bytes),
+                Output::Closed { file, directory, extension, rows } => {
+                    let name = self.epoch.next_file(&self.queue.partition, self.generation, extension);
+                    let path = match directory.as_str() {
+                        "" => format!("{table}/{name}"),
+                        directory => format!("{table}/{directory}/{name}"),
+                    };
+                    self.stage.close(writer, file, path, rows);
+                }
+            }
+        }
+    }
+
+    fn is_at_target(&self) -> bool {
+        self.resources.target.is_some_and(|target| self.position >= target)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let Some(since) = self.epoch.since else { return false };
+        let caught_up = self.pending.is_empty() && self.is_at_target();
+        self.finishing || caught_up || now >= since + self.plan.trigger.every || self.is_over_full()
+    }
+
+    /// Whether size or rows say that the epoch ends: past that it takes nothing more, even while the one before is deciding.
+    fn is_over_full(&self) -> bool {
+        let writers = || self.writers.iter().chain([&self.dead_writer]);
+        let rows: u64 = writers().map(TableWriter::open_rows).sum();
+        rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
+    }
+
+    fn stopped(&self, error: &ChainError) -> TaskError {
+        TaskError::Fatal(format!("{} from offset {}: {error}", self.queue.partition, self.epoch.end))
+    }
+
+    fn unwritten(&self, error: &EncodeError) -> TaskError {
+        TaskError::Fatal(format!("{} from offset {}: {error}", self.queue.partition, self.epoch.end))
+    }
+}
+
+impl Epoch {
+    fn new(start: i64) -> Self {
+        Self { start, end: start, since: None, files: 0, skipped: 0, dead_letters: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
+    /// `<topic>-<partition>-<start offset>-<n>.<ext>`: no two epochs of a task begin at the same offset, unless the topic was
+    /// made anew, which n then tells.
+    fn next_file(&mut self, partition: &TopicPartition, generation: u32, extension: &str) -> String {
+        let n = u64::from(generation) * 1_000_000 + self.files;
+        self.files += 1;
+        // Readers take names that begin with _ or . for hidden.
+        let topic = match partition.topic.strip_prefix(['_', '.']) {
+            Some(rest) => format!("%{:02X}{rest}", partition.topic.as_bytes()[0]),
+            None => partition.topic.clone(),
+        };
+        format!("{topic}-{}-{}-{n}.{extension}", partition.partition, self.start)
+    }
+
+    fn decide(self, files: Vec<crate::commit::CommittedFile>, plan: &Plan) -> Commit {
+        Commit {
+            start: self.start,
+            end: self.end,
+            skipped: self.skipped,
+            dead_letters: self.dead_letters,
+            plugins: plan.plugins.clone(),
+            config: plan.config.clone(),
+            files,
+            ..Commit::default()
+        }
+    }
+}
+
+/// The time that plugins see: of the batch's last message, so that doing it again gives the same.
+fn batch_time(messages: &KafkaMessages) -> BatchTime {
+    let last = messages.len().checked_sub(1);
+    let milliseconds = last.and_then(|last| messages.timestamp_ms(last)).unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_millis()).unwrap_or_default()
+    });
+    BatchTime { timestamp_ms: milliseconds, seed: last.map_or(0, |last| messages.offset(last) as u64) }
+}
