@@ -11,6 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use rillgate::batch::RecordBatch;
+use rillgate::encode::{Format, Output, TableOptions, TableWriter};
 
 const ROWS: usize = 4_096;
 const BATCHES: usize = 256;
@@ -18,7 +19,61 @@ const BATCHES: usize = 256;
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
     let batches = reference_batches();
+    tables(&wanted, &batches);
     parquet_variants(&wanted, &batches);
+}
+
+/// What the encode stage does, as pipelines use it.
+fn tables(wanted: &str, batches: &[RecordBatch]) {
+    let table = |format, partition_by: &[&str]| TableOptions {
+        partition_by: partition_by.iter().map(|entry| (*entry).to_owned()).collect(),
+        ..TableOptions::new("bench", format)
+    };
+    let variants = [
+        ("table parquet", table(Format::Parquet, &[])),
+        ("table parquet by date", table(Format::Parquet, &["date"])),
+        ("table parquet by hour", table(Format::Parquet, &["hour"])),
+        ("table parquet by station (64)", table(Format::Parquet, &["station"])),
+        (
+            "table parquet by station, 16 open",
+            TableOptions { max_open_files: 16, ..table(Format::Parquet, &["station"]) },
+        ),
+        ("table csv", table(Format::Csv, &[])),
+        ("table csv by station (64)", table(Format::Csv, &["station"])),
+        ("table csv.gz", table(Format::CsvGz, &[])),
+        ("table csv.gz, level 6", TableOptions { compression_level: Some(6), ..table(Format::CsvGz, &[]) }),
+        ("table csv.gz, level 3", TableOptions { compression_level: Some(3), ..table(Format::CsvGz, &[]) }),
+        ("table csv.zst", table(Format::CsvZst, &[])),
+        ("table csv.zst, level 3", TableOptions { compression_level: Some(3), ..table(Format::CsvZst, &[]) }),
+        ("table json", table(Format::Json, &[])),
+        ("table json.gz", table(Format::JsonGz, &[])),
+        ("table json.zst", table(Format::JsonZst, &[])),
+    ];
+    for (name, options) in variants {
+        let mut most_memory = 0;
+        measure(wanted, name, || {
+            let mut writer = TableWriter::new(&options, &batches[0].schema()).expect("a table that can be written");
+            let mut bytes = 0;
+            let mut out = Vec::new();
+            let mut count = |out: &mut Vec<Output>| {
+                for output in out.drain(..) {
+                    bytes += if let Output::Bytes { bytes, .. } = output { bytes.len() } else { 0 };
+                }
+            };
+            for batch in batches {
+                writer.check(batch).expect("rows that can be written");
+                writer.write(batch, &mut out).expect("a batch written");
+                most_memory = most_memory.max(writer.buffered_bytes());
+                count(&mut out);
+            }
+            writer.finish(&[], &mut out).expect("files closed");
+            count(&mut out);
+            bytes
+        });
+        if most_memory > 0 {
+            println!("{:<44} {:>7.1} MiB at most", "", most_memory as f64 / f64::from(1 << 20));
+        }
+    }
 }
 
 /// Runs one variant three times and prints the best.
@@ -133,7 +188,8 @@ fn reference_batches() -> Vec<RecordBatch> {
                 rows().map(|row| Some(start + ((batch * ROWS + row) / 20 * 1_000_000) as i64)).collect();
             let waiting: Float64Array = rows().map(|_| Some(-5.0 * (1.0 - numbers.unit()).ln())).collect();
             let check: Float64Array = rows().map(|_| Some(1.0 + 2.0 * numbers.unit())).collect();
-            let factor: Float64Array = rows().map(|_| Some(if numbers.next() % 10 == 0 { 0.5 } else { 1.0 })).collect();
+            let factor: Float64Array =
+                rows().map(|_| Some(if numbers.next().is_multiple_of(10) { 0.5 } else { 1.0 })).collect();
             let columns: Vec<(&str, ArrayRef)> = vec![
                 ("id", Arc::new(id)),
                 ("train_id", Arc::new(train)),

@@ -4,9 +4,11 @@
 
 pub mod batch;
 pub mod commit;
+pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod feed;
+pub mod kafka;
 pub mod metrics;
 pub mod plugin;
 pub mod source;

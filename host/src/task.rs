@@ -38,8 +38,8 @@ pub struct Plan {
     pub decode: DecodeOptions,
     /// Which columns.
     pub columns: IndexMap<String, ColumnOptions>,
-    /// Where the tables of the plugin chain go, in the chain's order.
-    pub tables: Vec<(TableOptions, SchemaRef)>,
+    /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped.
+    pub tables: Vec<Option<(TableOptions, SchemaRef)>>,
     /// How dead letters are written.
     pub dead_letters: DeadLetterFormat,
     /// When an epoch ends.
@@ -119,7 +119,8 @@ pub struct Task {
     /// The offset after all that was taken.
     position: i64,
     decoder: Decoder,
-    writers: Vec<TableWriter>,
+    /// One for each table of the chain.
+    writers: Vec<Option<TableWriter>>,
     dead: DeadLetters,
     dead_writer: TableWriter,
     outputs: Vec<Output>,
@@ -158,7 +159,8 @@ impl Task {
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
-        let writers = plan.tables.iter().map(|(options, schema)| TableWriter::new(options, schema));
+        let open = |(options, schema): &(TableOptions, SchemaRef)| TableWriter::new(options, schema);
+        let writers = plan.tables.iter().map(|table| table.as_ref().map(open).transpose());
         let dead = DeadLetters::new(plan.dead_letters);
         let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
         let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
@@ -250,7 +252,7 @@ impl Task {
         }
 
         let (mut dead, writers) = (Vec::new(), &self.writers);
-        let check = |table: usize, batch: &_| writers[table].check(batch);
+        let check = |table: usize, batch: &_| writers[table].as_ref().map_or(Ok(()), |writer| writer.check(batch));
         let tables = chain.apply(&decoded.rows, batch_time(messages), &check, &mut dead);
         let tables = tables.map_err(|error| self.stopped(&error))?;
         for letter in &dead {
@@ -260,8 +262,9 @@ impl Task {
         let mut rows = 0;
         for (index, batches) in tables.iter().enumerate() {
             for batch in batches {
+                let Some(writer) = &mut self.writers[index] else { break };
                 rows += batch.num_rows() as u64;
-                let written = self.writers[index].write(batch, &mut self.outputs);
+                let written = writer.write(batch, &mut self.outputs);
                 written.map_err(|error| self.unwritten(&error))?;
                 self.stage_outputs(index);
             }
@@ -296,7 +299,11 @@ impl Task {
             ("rillgate.plugins".to_owned(), self.plan.plugins.join(",")),
         ];
         for index in 0..=self.writers.len() {
-            let writer = self.writers.get_mut(index).unwrap_or(&mut self.dead_writer);
+            let writer = match self.writers.get_mut(index) {
+                Some(None) => continue,
+                Some(Some(writer)) => writer,
+                None => &mut self.dead_writer,
+            };
             let finished = writer.finish(&metadata, &mut self.outputs);
             finished.map_err(|error| self.unwritten(&error))?;
             self.stage_outputs(index);
@@ -371,8 +378,8 @@ impl Task {
     /// Hands what the writers gave out over to the upload.
     fn stage_outputs(&mut self, writer: usize) {
         let table = match self.plan.tables.get(writer) {
-            Some((options, _)) => options.table.clone(),
-            None => self.dead.table_options(&self.plan.pipeline).table,
+            Some(Some((options, _))) => options.table.clone(),
+            _ => self.dead.table_options(&self.plan.pipeline).table,
         };
         for output in self.outputs.drain(..) {
             match output {
@@ -401,7 +408,7 @@ impl Task {
 
     /// Whether size or rows say that the epoch ends: past that it takes nothing more, even while the one before is deciding.
     fn is_over_full(&self) -> bool {
-        let writers = || self.writers.iter().chain([&self.dead_writer]);
+        let writers = || self.writers.iter().flatten().chain([&self.dead_writer]);
         let rows: u64 = writers().map(TableWriter::open_rows).sum();
         rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
     }

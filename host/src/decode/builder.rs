@@ -23,6 +23,8 @@ pub(super) struct Column {
     nullable: bool,
     values: Values,
     nulls: NullBufferBuilder,
+    /// How many rows there are; `values` and `nulls` never have another number of them between two calls.
+    len: usize,
 }
 
 /// The values so far. Under a null lies a zero or an empty text.
@@ -81,13 +83,15 @@ impl Texts {
 
 impl Column {
     pub fn new(name: &str, nullable: bool, values: Values) -> Self {
-        Self { name: name.to_owned(), nullable, values, nulls: NullBufferBuilder::new(0) }
+        Self { name: name.to_owned(), nullable, values, nulls: NullBufferBuilder::new(0), len: 0 }
     }
 
-    /// How many rows there are.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.nulls.len()
+    /// Counts the value just pushed.
+    #[inline(always)]
+    fn pushed(&mut self) -> Result<(), Wrong> {
+        self.nulls.append_non_null();
+        self.len += 1;
+        Ok(())
     }
 
     /// A value of JSON text, or of a CSV field that holds text.
@@ -99,8 +103,7 @@ impl Column {
             Values::Date(days) => days.push(timestamp::date(text)?),
             _ => return Err(Wrong::Type),
         }
-        self.nulls.append_non_null();
-        Ok(())
+        self.pushed()
     }
 
     /// A JSON number, as it is written.
@@ -116,8 +119,7 @@ impl Column {
             Values::Timestamp(micros, format) => micros.push(format.number(number)?),
             Values::Boolean(_) => return Err(Wrong::Type),
         }
-        self.nulls.append_non_null();
-        Ok(())
+        self.pushed()
     }
 
     /// A JSON boolean.
@@ -128,8 +130,7 @@ impl Column {
             Values::Utf8(texts) | Values::Binary(texts) => texts.push(if value { b"true" } else { b"false" })?,
             _ => return Err(Wrong::Type),
         }
-        self.nulls.append_non_null();
-        Ok(())
+        self.pushed()
     }
 
     /// A JSON array or object, as it is written: for text columns only.
@@ -137,8 +138,7 @@ impl Column {
     pub fn push_nested(&mut self, json: &str) -> Result<(), Wrong> {
         let (Values::Utf8(texts) | Values::Binary(texts)) = &mut self.values else { return Err(Wrong::Type) };
         texts.push(json.as_bytes())?;
-        self.nulls.append_non_null();
-        Ok(())
+        self.pushed()
     }
 
     /// A CSV field, whatever the column's type.
@@ -149,8 +149,7 @@ impl Column {
             Values::Boolean(_) if field.eq_ignore_ascii_case("false") => self.push_boolean(false),
             Values::Date(days) => {
                 days.push(timestamp::date(field).or_else(|_| timestamp::epoch_days(field))?);
-                self.nulls.append_non_null();
-                Ok(())
+                self.pushed()
             }
             Values::Utf8(_) | Values::Binary(_) | Values::Timestamp(..) => self.push_text(field),
             _ => self.push_number(field),
@@ -167,8 +166,7 @@ impl Column {
             }
             _ => return Err(Wrong::Type),
         }
-        self.nulls.append_non_null();
-        Ok(())
+        self.pushed()
     }
 
     /// One of Kafka's numbers: a partition, an offset, or a timestamp in microseconds.
@@ -179,8 +177,7 @@ impl Column {
             Values::Timestamp(micros, _) => micros.push(timestamp::in_range(value)?),
             _ => return Err(Wrong::Type),
         }
-        self.nulls.append_non_null();
-        Ok(())
+        self.pushed()
     }
 
     /// Whether an empty CSV field may be a value of this column, rather than a null.
@@ -191,7 +188,7 @@ impl Column {
     /// Ends row `row`: null where nothing was pushed. The reason if that can't be.
     #[inline]
     pub fn complete(&mut self, row: usize) -> Result<(), String> {
-        if self.len() > row {
+        if self.len > row {
             return Ok(());
         }
         if !self.nullable {
@@ -206,13 +203,14 @@ impl Column {
             Values::Utf8(texts) | Values::Binary(texts) => texts.offsets.push(texts.bytes.len() as i32),
         }
         self.nulls.append_null();
+        self.len += 1;
         Ok(())
     }
 
     /// Forgets all rows from `rows` on.
     #[inline]
     pub fn truncate(&mut self, rows: usize) {
-        if self.len() <= rows {
+        if self.len <= rows {
             return;
         }
         match &mut self.values {
@@ -224,6 +222,7 @@ impl Column {
             Values::Utf8(texts) | Values::Binary(texts) => texts.truncate(rows),
         }
         self.nulls.truncate(rows);
+        self.len = rows;
     }
 
     /// Makes room for a batch of this many rows.
@@ -242,6 +241,7 @@ impl Column {
     /// The rows as an Arrow array; the column is then empty.
     pub fn finish(&mut self) -> ArrayRef {
         let nulls = self.nulls.finish();
+        self.len = 0;
         match &mut self.values {
             Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             Values::Int32(values) => Arc::new(Int32Array::new(mem::take(values).into(), nulls)),

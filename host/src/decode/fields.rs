@@ -20,7 +20,8 @@ pub(super) struct Fields {
 
 #[derive(Debug)]
 struct Seen {
-    name: Box<str>,
+    /// The name as it stands after its opening quote, with the closing one; `None` if it needs escapes.
+    plain: Option<Box<[u8]>>,
     column: Option<usize>,
     /// What followed it last; no index of `seen` if nothing did.
     next: usize,
@@ -32,38 +33,36 @@ pub(super) const START: usize = 0;
 impl Fields {
     /// Fields by name, with the index of their columns; names are unique.
     pub fn new<'a>(columns: impl IntoIterator<Item = (&'a str, usize)>) -> Self {
-        let mut seen = vec![Seen { name: "".into(), column: None, next: 1 }];
+        let mut seen = vec![Seen { plain: None, column: None, next: 1 }];
         let mut by_name = HashMap::new();
         for (name, column) in columns {
             by_name.insert(name.into(), seen.len());
-            seen.push(Seen { name: name.into(), column: Some(column), next: seen.len() + 1 });
+            seen.push(Seen { plain: plain(name), column: Some(column), next: seen.len() + 1 });
         }
         let max_seen = seen.len() + MAX_UNKNOWN;
         Self { seen, by_name, max_seen }
     }
 
-    /// The field of this name that follows field `previous` in an object; [`START`] for a name not worth remembering.
-    #[inline]
-    pub fn find(&mut self, previous: usize, name: &str) -> usize {
+    /// What probably follows field `previous` in an object: a field, and how it stands after its opening quote.
+    #[inline(always)]
+    pub fn guess(&self, previous: usize) -> Option<(usize, &[u8])> {
         let guess = self.seen[previous].next;
-        match self.seen.get(guess) {
-            Some(seen) if *seen.name == *name && guess != START => guess,
-            _ => self.look_up(previous, name),
-        }
+        Some((guess, self.seen.get(guess)?.plain.as_deref()?))
     }
 
-    /// The column that reads a field that [`Fields::find`] found.
+    /// The column that reads a field as [`Fields::guess`] and [`Fields::look_up`] number it.
     #[inline]
     pub fn column(&self, field: usize) -> Option<usize> {
         self.seen[field].column
     }
 
-    fn look_up(&mut self, previous: usize, name: &str) -> usize {
+    /// The field of this name, which follows field `previous`; [`START`] for a name not worth remembering.
+    pub fn look_up(&mut self, previous: usize, name: &str) -> usize {
         let field = match self.by_name.get(name) {
             Some(&field) => field,
             None if self.seen.len() < self.max_seen && name.len() <= MAX_UNKNOWN_LEN => {
                 self.by_name.insert(name.into(), self.seen.len());
-                self.seen.push(Seen { name: name.into(), column: None, next: START });
+                self.seen.push(Seen { plain: plain(name), column: None, next: START });
                 self.seen.len() - 1
             }
             None => START,
@@ -73,19 +72,25 @@ impl Fields {
     }
 }
 
+fn plain(name: &str) -> Option<Box<[u8]>> {
+    let needs_escapes = name.contains(|c: char| c == '"' || c == '\\' || c < ' ');
+    (!needs_escapes).then(|| format!("{name}\"").into_bytes().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn columns(fields: &mut Fields, names: &[&str]) -> Vec<Option<usize>> {
         let mut field = START;
-        names
-            .iter()
-            .map(|name| {
-                field = fields.find(field, name);
-                fields.column(field)
-            })
-            .collect()
+        let mut next = |name: &&str| {
+            field = match fields.guess(field) {
+                Some((guess, rest)) if format!("{name}\"").as_bytes() == rest => guess,
+                _ => fields.look_up(field, name),
+            };
+            fields.column(field)
+        };
+        names.iter().map(&mut next).collect()
     }
 
     #[test]

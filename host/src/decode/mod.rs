@@ -13,6 +13,7 @@ mod kafka;
 mod number;
 mod options;
 mod reason;
+mod scan;
 mod timestamp;
 
 use std::sync::Arc;

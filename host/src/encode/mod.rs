@@ -9,6 +9,7 @@ mod iso;
 mod options;
 mod parquet;
 mod partition;
+mod plan;
 mod split;
 mod table;
 mod text;
@@ -17,3 +18,6 @@ pub use dead::{DeadLetterFormat, DeadLetters};
 pub use error::EncodeError;
 pub use options::{Compression, Format, TableOptions};
 pub use table::{FileId, Output, TableWriter};
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,8 @@ pub struct TableOptions {
     /// whole and say so in `format`.
     #[serde(default)]
     pub compression: Option<Compression>,
-    /// Level of zstd (1 to 22) or gzip (1 to 9), for formats that use them. 1, the fastest, unless said otherwise.
+    /// Level of zstd (1 to 19) or gzip (1 to 9), for formats that use them. 1, the fastest and the one that takes the
+    /// least memory, unless said otherwise.
     #[serde(default)]
     pub compression_level: Option<u32>,
     /// Hive partitions, outermost first: a column (utf8, int32, int64, boolean or date), or `year(column)`,

@@ -5,14 +5,18 @@
 
 use std::cell::Cell;
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, PrimitiveArray};
-use arrow::datatypes::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::compute::{max, min};
+use arrow::datatypes::{
+    ArrowNativeTypeOp, ArrowPrimitiveType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
 
 use super::error::{EncodeError, listed};
 use super::iso;
-use crate::batch::{DataType, RecordBatch, Rejection, Schema, data_type, type_name};
+use crate::batch::{DataType, RecordBatch, Rejection, Schema, type_name};
 
 /// Stands for null, and for empty text, which can't be told from null in a path.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -281,20 +285,35 @@ impl Key {
             }
             return Ok(());
         }
-        let days = match column.data_type() {
-            DataType::Date32 => column.as_primitive::<Date32Type>().clone(),
-            time if Some(time) == data_type("timestamp").as_ref() && self.part != Part::Hour => {
-                column.as_primitive::<TimestampMicrosecondType>().unary(|micros| iso::days(micros) as i32)
+        // By least and greatest first: that is quick, and mostly the end of it.
+        let outside = match column.as_primitive_opt::<TimestampMicrosecondType>() {
+            Some(_) if self.part == Part::Hour => None,
+            Some(micros) => {
+                let years = YEARS.start * iso::MICROS_PER_DAY..YEARS.end * iso::MICROS_PER_DAY;
+                first_outside(micros, years)
             }
-            _ => return Ok(()),
+            None => column.as_primitive_opt::<Date32Type>().and_then(|days| first_outside(days, YEARS)),
         };
-        // 0001-01-01 to 9999-12-31
-        let outside = |row: &usize| !(-719_162..=2_932_896).contains(&days.value(*row)) && !days.is_null(*row);
-        match (0..days.len()).find(outside) {
+        match outside {
             Some(row) => reject(row, format!("`{name}` is outside the years 1 to 9999, so it can't name a directory")),
             None => Ok(()),
         }
     }
+}
+
+/// 0001-01-01 to 9999-12-31 in days since 1970-01-01.
+const YEARS: Range<i64> = -719_162..2_932_897;
+
+/// The first row whose value isn't null and not in the range.
+fn first_outside<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, range: Range<i64>) -> Option<usize>
+where
+    T::Native: ArrowNativeTypeOp + Into<i64>,
+{
+    let inside = |value: Option<T::Native>| value.is_none_or(|value| range.contains(&value.into()));
+    if inside(min(column)) && inside(max(column)) {
+        return None;
+    }
+    column.iter().position(|value| !inside(value))
 }
 
 /// Adds text with every character that Hive escapes as `%XX`: controls and what paths, shells or globs treat specially.

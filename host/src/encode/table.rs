@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use parquet::basic::Compression as Codec;
-use parquet::file::properties::WriterProperties;
 
-use super::error::{EncodeError, listed};
-use super::options::{Compression, Format, TableOptions};
-use super::parquet::{ParquetFile, codec, properties};
+use super::error::EncodeError;
+use super::options::TableOptions;
+use super::parquet::{ParquetFile, properties};
+use super::plan::{Encoding, check_columns, check_table, encoding};
 use super::split::Splitter;
-use super::text::{Lines, Stream, TextFile};
-use crate::batch::{RecordBatch, Rejection, Schema, SchemaRef, type_name};
+use super::text::TextFile;
+use crate::batch::{Field, RecordBatch, Rejection, Schema, SchemaRef};
 
 /// Past this (24 MiB) the file that holds the most memory gives it back, by a row group closed early if need be.
 const MEMORY_BYTES: usize = 24 << 20;
@@ -72,16 +71,6 @@ struct OpenFile {
 enum File {
     Parquet(Box<ParquetFile>),
     Text(Box<TextFile>),
-}
-
-/// How new files are written.
-enum Encoding {
-    /// With properties found by a sample of so many rows, once there has been one.
-    Parquet {
-        codec: Codec,
-        judged: Option<(usize, WriterProperties)>,
-    },
-    Text(Lines, Stream),
 }
 
 impl TableWriter {
@@ -191,9 +180,7 @@ impl TableWriter {
             let columns = schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
             columns.collect::<Vec<_>>().join(", ")
         };
-        let same = |(one, other): (&crate::batch::Field, &crate::batch::Field)| {
-            one.name() == other.name() && one.data_type() == other.data_type()
-        };
+        let same = |(one, other): (&Field, &Field)| one.name() == other.name() && one.data_type() == other.data_type();
         let (found, expected) = (batch.schema_ref(), &self.schema);
         let pairs = || found.fields().iter().zip(expected.fields()).map(|(one, other)| (one.as_ref(), other.as_ref()));
         match found.fields().len() == expected.fields().len() && pairs().all(same) {
@@ -208,9 +195,9 @@ impl TableWriter {
             Encoding::Text(lines, stream) => File::Text(Box::new(TextFile::new(schema, *lines, *stream)?)),
             Encoding::Parquet { codec, judged } => {
                 let rows = sample.num_rows();
-                let fair = judged.take().filter(|(judged_rows, _)| *judged_rows >= rows.min(FAIR_SAMPLE_ROWS));
-                let (_, properties) = judged.insert(fair.unwrap_or_else(|| (rows, properties(*codec, sample))));
-                File::Parquet(Box::new(ParquetFile::new(schema, properties.clone())?))
+                let fair = judged.take().filter(|judged| judged.0 >= rows.min(FAIR_SAMPLE_ROWS));
+                let judged = judged.insert(fair.unwrap_or_else(|| Box::new((rows, properties(*codec, sample)))));
+                File::Parquet(Box::new(ParquetFile::new(schema, judged.1.clone())?))
             }
         };
         let id = self.next_file;
@@ -292,93 +279,4 @@ fn close(
     emit(open.id, &mut chunks, out);
     out.push(Output::Closed { file: open.id, directory, extension, rows: open.rows });
     Ok(())
-}
-
-/// A table's folder is a path below the store, of directories that readers look into and don't take for partitions.
-fn check_table(table: &str) -> Result<(), EncodeError> {
-    let fault = |what: &str| Err(EncodeError::option("table", format!("the table `{table}` {what}")));
-    // Dead letters are a table whose folder is ours.
-    let mut directories = table.strip_prefix("_dead/").unwrap_or(table).split('/');
-    if directories.clone().any(str::is_empty) {
-        return fault("must be a folder's name, like `railway_station/passenger_flow`, without `/` at its ends");
-    }
-    if directories.clone().any(|directory| directory.starts_with(['.', '_'])) {
-        return fault("has a folder that begins with `.` or `_`, which most readers hide: rename it");
-    }
-    if directories.any(|directory| directory.contains(|c: char| c.is_ascii_control() || "=\\%#?*".contains(c))) {
-        return fault(
-            "has a folder with one of `= \\ % # ? *` or a control character, which paths can't carry: rename it",
-        );
-    }
-    Ok(())
-}
-
-fn check_columns(schema: &Schema) -> Result<(), EncodeError> {
-    let fault = |message: String| Err(EncodeError::option("format", message));
-    if schema.fields().is_empty() {
-        return fault("the table has no columns, so there is nothing to write".to_owned());
-    }
-    for (index, field) in schema.fields().iter().enumerate() {
-        if type_name(field.data_type()).is_none() {
-            let types = listed(crate::batch::COLUMN_TYPES);
-            return fault(format!("column `{}` is of type {}: there are {types}", field.name(), field.data_type()));
-        }
-        if schema.fields()[..index].iter().any(|other| other.name() == field.name()) {
-            return fault(format!("there are two columns `{}`: rename one", field.name()));
-        }
-    }
-    Ok(())
-}
-
-/// What format, compression and level come to. Fails for levels out of range and for settings that say nothing.
-fn encoding(options: &TableOptions) -> Result<Encoding, EncodeError> {
-    let name = options.format.name();
-    let (lines, stream) = match options.format {
-        Format::Parquet => {
-            let compression = options.compression.unwrap_or_default();
-            let level = match compression {
-                Compression::Zstd => level(options, 22)?,
-                _ => no_level(options, "`compression = \"zstd\"` has one")?,
-            };
-            return Ok(Encoding::Parquet { codec: codec(compression, level)?, judged: None });
-        }
-        Format::Csv => (Lines::Csv, Stream::Plain),
-        Format::CsvGz => (Lines::Csv, Stream::Gzip(level(options, 9)?)),
-        Format::CsvZst => (Lines::Csv, Stream::Zstd(level(options, 22)?)),
-        Format::Json => (Lines::Json, Stream::Plain),
-        Format::JsonGz => (Lines::Json, Stream::Gzip(level(options, 9)?)),
-        Format::JsonZst => (Lines::Json, Stream::Zstd(level(options, 22)?)),
-    };
-    let plain = name.split('.').next().unwrap_or(name);
-    if options.compression.is_some() {
-        return Err(EncodeError::option(
-            "compression",
-            format!(
-                "`compression` is for Parquet: of {plain} there are the formats `{plain}`, `{plain}.gz` and `{plain}.zst`"
-            ),
-        ));
-    }
-    if stream == Stream::Plain {
-        no_level(options, &format!("`{plain}.gz` and `{plain}.zst` have one"))?;
-    }
-    Ok(Encoding::Text(lines, stream))
-}
-
-fn level(options: &TableOptions, highest: u32) -> Result<u32, EncodeError> {
-    match options.compression_level.unwrap_or(1) {
-        level if (1..=highest).contains(&level) => Ok(level),
-        level => {
-            Err(EncodeError::option("compression_level", format!("there is no level {level}: write 1 to {highest}")))
-        }
-    }
-}
-
-fn no_level(options: &TableOptions, instead: &str) -> Result<u32, EncodeError> {
-    match options.compression_level {
-        None => Ok(0),
-        Some(_) => Err(EncodeError::option(
-            "compression_level",
-            format!("nothing is compressed by level here: leave it out ({instead})"),
-        )),
-    }
 }

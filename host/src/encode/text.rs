@@ -4,6 +4,10 @@
 //! tell it from empty text. JSON writes null as `null`: a reader that guesses the columns from the first lines (DuckDB,
 //! Spark, BigQuery) then finds every column, also one that is mostly null. NaN and infinities are null in JSON, which
 //! has no word for them.
+//!
+//! Measured with `benches/encode.rs`, ns and bytes a record: JSON 260 and 202 (gzip 810 and 51, zstd 520 and 28), CSV 350 and
+//! 97 (gzip 730 and 44, zstd 630 and 27). Higher levels pay for gzip only: CSV at level 3 takes 1,090 ns and 30
+//! bytes.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -24,11 +28,18 @@ use super::error::EncodeError;
 use super::iso::{self, Timestamps};
 use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
 
-/// What a gzip stream holds (measured).
-const GZIP_CONTEXT_BYTES: usize = 320 << 10;
+/// What a gzip stream holds: 256 KiB by zlib's zconf.h, and 32 KiB of output.
+const GZIP_BYTES: usize = 288 << 10;
 
-/// What a zstd stream of level 1 holds (measured).
-const ZSTD_CONTEXT_BYTES: usize = 1280 << 10;
+/// What a zstd stream holds, in bytes (ZSTD_sizeof_CCtx, zstd 1.5.7).
+fn zstd_bytes(level: u32) -> usize {
+    match level {
+        ..=1 => 1340 << 10,
+        2..=3 => 3580 << 10,
+        4..=9 => 15 << 20,
+        _ => 90 << 20,
+    }
+}
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +162,8 @@ fn texts(column: &ArrayRef, mut write: impl FnMut(usize, &mut String)) -> Result
 enum Sink {
     Plain(Chunks),
     Gzip(GzEncoder<Chunks>),
-    Zstd(zstd::Encoder<'static, Chunks>),
+    /// With its level.
+    Zstd(zstd::Encoder<'static, Chunks>, u32),
 }
 
 impl Sink {
@@ -163,7 +175,7 @@ impl Sink {
                 let mut encoder = zstd::Encoder::new(Chunks::default(), level as i32)?;
                 // So that `zstd -t` and readers notice damage, as gzip's do.
                 encoder.include_checksum(true)?;
-                Self::Zstd(encoder)
+                Self::Zstd(encoder, level)
             }
         })
     }
@@ -172,7 +184,7 @@ impl Sink {
         match self {
             Self::Plain(chunks) => chunks,
             Self::Gzip(encoder) => encoder.get_ref(),
-            Self::Zstd(encoder) => encoder.get_ref(),
+            Self::Zstd(encoder, _) => encoder.get_ref(),
         }
     }
 
@@ -180,15 +192,15 @@ impl Sink {
         match self {
             Self::Plain(chunks) => chunks,
             Self::Gzip(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder, _) => encoder.get_mut(),
         }
     }
 
     fn context_bytes(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
-            Self::Gzip(_) => GZIP_CONTEXT_BYTES,
-            Self::Zstd(_) => ZSTD_CONTEXT_BYTES,
+            Self::Gzip(_) => GZIP_BYTES,
+            Self::Zstd(_, level) => zstd_bytes(*level),
         }
     }
 
@@ -196,7 +208,7 @@ impl Sink {
         match self {
             Self::Plain(chunks) => Ok(chunks),
             Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
+            Self::Zstd(encoder, _) => encoder.finish(),
         }
     }
 }
@@ -206,7 +218,7 @@ impl Write for Sink {
         match self {
             Self::Plain(chunks) => chunks.write(bytes),
             Self::Gzip(encoder) => encoder.write(bytes),
-            Self::Zstd(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder, _) => encoder.write(bytes),
         }
     }
 

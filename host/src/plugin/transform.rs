@@ -174,3 +174,20 @@ fn words(error: Error) -> String {
     };
     cut(&words, MAX_REASON_BYTES).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{batch, guest, identity, limits, now, open};
+    use super::*;
+
+    #[test]
+    fn an_instance_that_announces_other_tables_than_the_first_is_not_used() {
+        let mut transform = open(&guest(&identity("", "", "")), &limits()).unwrap();
+        // As if the first had announced less.
+        transform.tables.clear();
+        transform.instance = None;
+        let error = transform.apply(&batch(9), now()).unwrap_err();
+        assert!(matches!(&error, ApplyError::Reopen(_)));
+        assert!(error.to_string().contains("announces other tables than when it was first opened"), "{error}");
+    }
+}

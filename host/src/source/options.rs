@@ -15,8 +15,7 @@ pub enum Start {
 }
 
 /// What to do where Kafka no longer has the records that come next: retention has passed, or the topic was made anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDataLoss {
     /// The pipeline stops and says what is lost.
     #[default]

@@ -3,7 +3,7 @@
 mod guest;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
-use guest::{Guest, identity};
+use guest::Guest;
+pub(super) use guest::identity;
 
 mod chain;
 mod hostile;
@@ -44,11 +45,11 @@ fn words(error: PluginError) -> String {
     words[start..].trim_start().to_owned()
 }
 
-fn guest(code: &str) -> Arc<Plugin> {
+pub(super) fn guest(code: &str) -> Arc<Plugin> {
     load(&Guest { code, ..Guest::default() }.build()).unwrap()
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits { memory: 16 << 20, time: Duration::from_secs(10), output: 8 << 20 }
 }
 
@@ -61,7 +62,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn batch(rows: usize) -> RecordBatch {
+pub(super) fn batch(rows: usize) -> RecordBatch {
     let station: StringArray = (0..rows).map(|row| Some(format!("Süd {row}"))).collect();
     let passengers: Int64Array = (0..rows as i64).map(Some).collect();
     let duration: Float64Array = (0..rows).map(|row| (row % 3 != 1).then_some(row as f64 / 4.0)).collect();
@@ -69,10 +70,10 @@ fn batch(rows: usize) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-fn open(plugin: &Arc<Plugin>, limits: &Limits) -> Result<Transform, PluginError> {
+pub(super) fn open(plugin: &Arc<Plugin>, limits: &Limits) -> Result<Transform, PluginError> {
     Transform::open(plugin, limits, &[], &schema())
 }
 
-fn now() -> BatchTime {
+pub(super) fn now() -> BatchTime {
     BatchTime { timestamp_ms: 1_700_000_000_123, seed: 7 }
 }

@@ -62,8 +62,8 @@
   (core module $main-module
     (import "heap" "memory" (memory 1))
     (import "heap" "reset" (func $reset))
-    (func (export "post") (param i32) (call $reset))
-    @CODE@)
+    @CODE@
+    (func (export "post") (param i32) (call $reset)))
   (core instance $main (instantiate $main-module (with "heap" (instance $heap)) @WITH@))
   (alias core export $main "open" (core func $core-open))
   (alias core export $main "apply" (core func $core-apply))

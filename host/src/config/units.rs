@@ -1,0 +1,112 @@
+//! How times, sizes and mixed values are written: serde helpers that say what they expected.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+
+/// The shortest time between two commits: each one costs requests to the store.
+const MIN_EVERY: Duration = Duration::from_millis(100);
+/// Log entries are what a stalled writer trips over, so they stay for at least this long.
+const MIN_LOG_RETENTION: Duration = Duration::from_secs(3600);
+/// More rows than this in a batch gain nothing and need memory in the plugin.
+const MAX_BATCH_ROWS: u64 = 1_000_000;
+
+/// `"180s"`, at least 100 ms.
+pub(super) fn every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    duration(deserializer, MIN_EVERY)
+}
+
+/// `"7d"`, at least an hour.
+pub(super) fn log_retention<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    duration(deserializer, MIN_LOG_RETENTION)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D, min: Duration) -> Result<Duration, D::Error> {
+    struct Time;
+    impl Visitor<'_> for Time {
+        type Value = Duration;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a duration like \"180s\", \"5m\" or \"7d\"")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            humantime::parse_duration(text).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+    let time = deserializer.deserialize_any(Time)?;
+    if time < min {
+        let min = humantime::format_duration(min);
+        return Err(de::Error::custom(format_args!("must be at least \"{min}\"")));
+    }
+    Ok(time)
+}
+
+/// `"128MiB"`, or a number of bytes.
+pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Clone, Copy)]
+    struct Size;
+    impl Visitor<'_> for Size {
+        type Value = u64;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a size like \"128MiB\", or a number of bytes")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+            let size: bytesize::ByteSize = text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+            self.visit_u64(size.0)
+        }
+        fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<u64, E> {
+            self.visit_u64(u64::try_from(bytes).map_err(|_| E::invalid_value(Unexpected::Signed(bytes), &self))?)
+        }
+        fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<u64, E> {
+            if bytes == 0 { Err(E::custom("must be more than nothing, e.g. \"128MiB\"")) } else { Ok(bytes) }
+        }
+    }
+    deserializer.deserialize_any(Size)
+}
+
+/// A number of rows, at least 1.
+pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => Err(de::Error::custom("must be at least 1; leave the key out for no limit")),
+        rows => Ok(Some(rows)),
+    }
+}
+
+/// Rows of a batch: 1 to a million.
+pub(super) fn batch_rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match u64::deserialize(deserializer)? {
+        rows @ 1..=MAX_BATCH_ROWS => Ok(rows as usize),
+        _ => Err(de::Error::custom(format_args!("must be between 1 and {MAX_BATCH_ROWS}"))),
+    }
+}
+
+/// A string, number or boolean, as text.
+pub(super) struct Text(pub(super) String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+        impl Visitor<'_> for Scalar {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string, a number, true or false")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Scalar)
+    }
+}
