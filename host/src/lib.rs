@@ -3,14 +3,18 @@
 //! A table of contents. The way of the data is `task`; each stage knows nothing of its neighbours.
 
 pub mod batch;
+pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod feed;
+pub mod http;
 pub mod kafka;
 pub mod metrics;
+pub mod pipeline;
 pub mod plugin;
 pub mod source;
+pub mod supervisor;
 pub mod task;
 pub mod worker;

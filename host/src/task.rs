@@ -52,6 +52,17 @@ pub struct Plan {
     pub config: String,
 }
 
+impl Plan {
+    /// What the footer of a Parquet file says of its making.
+    fn footer(&self) -> [(String, String); 3] {
+        [
+            ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("rillgate.pipeline".to_owned(), self.pipeline.clone()),
+            ("rillgate.plugins".to_owned(), self.plugins.join(",")),
+        ]
+    }
+}
+
 /// An epoch ends, for all its open files, when the first of these is reached.
 #[derive(Debug, Clone, Copy)]
 pub struct Trigger {
@@ -159,7 +170,13 @@ impl Task {
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
-        let open = |(options, schema): &(TableOptions, SchemaRef)| TableWriter::new(options, schema);
+        let footer = plan.footer();
+        let open = |(options, schema): &(TableOptions, SchemaRef)| {
+            let mut writer = TableWriter::new(options, schema)?;
+            // For files that are closed before their epoch ends.
+            writer.set_metadata(&footer);
+            Ok(writer)
+        };
         let writers = plan.tables.iter().map(|table| table.as_ref().map(open).transpose());
         let dead = DeadLetters::new(plan.dead_letters);
         let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
@@ -222,7 +239,7 @@ impl Task {
             return Ok(Stepped::Worked);
         }
         if self.pending.is_empty() && self.position > self.epoch.end {
-            // Offsets that hold no message for us (transaction markers, compaction) count as done.
+            // Offsets that hold no message for us count as done.
             self.epoch.end = self.position;
             self.epoch.since.get_or_insert(now);
         }
@@ -293,11 +310,7 @@ impl Task {
     /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
     fn commit(&mut self) -> Result<(), TaskError> {
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
-        let metadata = [
-            ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("rillgate.pipeline".to_owned(), self.plan.pipeline.clone()),
-            ("rillgate.plugins".to_owned(), self.plan.plugins.join(",")),
-        ];
+        let metadata = self.plan.footer();
         for index in 0..=self.writers.len() {
             let writer = match self.writers.get_mut(index) {
                 Some(None) => continue,
@@ -355,7 +368,7 @@ impl Task {
         if self.finishing || self.stage.is_full() || self.is_over_full() {
             return Ok(0);
         }
-        let taken = self.queue.take(&mut self.pending, self.plan.batch_rows, BATCH_BYTES);
+        let taken = self.queue.take(&mut self.pending, &mut self.position, self.plan.batch_rows, BATCH_BYTES);
         if let Some(reason) = taken.offset_lost {
             return Err(TaskError::Again(format!("Kafka no longer has offset {}: {reason}", self.position)));
         }
@@ -363,14 +376,11 @@ impl Task {
             tracing::warn!(pipeline = %self.plan.pipeline, partition = %self.queue.partition, error, "Kafka");
         }
         if taken.messages > 0 {
-            // What was fetched for an earlier assignment is older than where this one began.
-            self.pending.drop_before(self.epoch.end);
-        }
-        if let Some(last) = self.pending.len().checked_sub(1) {
-            self.position = self.position.max(self.pending.offset(last) + 1);
             self.pending_since.get_or_insert_with(Instant::now);
+        } else if self.resources.target.is_some_and(|target| self.position < target) {
+            // The last offsets of a transactional topic hold no message.
+            self.position = self.position.max(self.queue.position().unwrap_or_default());
         }
-        self.position = self.position.max(taken.end.unwrap_or_default());
         self.resources.progress.position.store(self.position, Ordering::Relaxed);
         Ok(taken.messages)
     }

@@ -56,11 +56,14 @@ const DEFAULTS: [(&str, &str); 7] = [
 ];
 
 /// What the commit protocol stands on: offsets come from the commit log, and nothing is reset silently.
+///
+/// `enable.partition.eof` loses records (seen with librdkafka 2.12.1): a batch that holds the end-of-partition event moves
+/// the position past the offset that comes next, and a rebalance goes on from there.
 const REQUIRED: [(&str, &str); 4] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),
-    ("enable.partition.eof", "true"),
+    ("enable.partition.eof", "false"),
 ];
 
 impl SourceOptions {
