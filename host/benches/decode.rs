@@ -9,6 +9,9 @@ use indexmap::IndexMap;
 use rillgate::batch::MemoryMessages;
 use rillgate::decode::{ColumnOptions, CsvOptions, DecodeOptions, Decoder};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RECORDS: usize = 8192;
 const BATCHES: usize = 300;
 
