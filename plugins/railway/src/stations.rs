@@ -65,10 +65,7 @@ pub struct PassengerFlow<'a> {
     pub reduced_flow_factor: Option<f64>,
 }
 
-pub fn passenger_flow<'a>(
-    row: PassengerFlowIn<'a>,
-    settings: &Settings,
-) -> Result<Option<PassengerFlow<'a>>, Reject> {
+pub fn passenger_flow<'a>(row: PassengerFlowIn<'a>, settings: &Settings) -> Result<Option<PassengerFlow<'a>>, Reject> {
     let timestamp = time(row.id, row.timestamp, row.time)?;
     let PassengerFlowIn { id, train_id, station, waiting_time, ticket_check_time, reduced_flow_factor, .. } = row;
     let numbers = waiting_time.is_some() && ticket_check_time.is_some() && reduced_flow_factor.is_some();

@@ -22,6 +22,9 @@ impl<T: Default + 'static> Builder for ListBuilder<T> {
     fn reserve(&mut self, rows: usize) {
         self.0.reserve(rows);
     }
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
     #[inline]
     fn push_placeholder(&mut self) {
         self.0.push(T::default());
@@ -71,6 +74,9 @@ impl Builder for BitBuilder {
     fn reserve(&mut self, rows: usize) {
         self.bytes.reserve(rows / 8 + 1);
     }
+    fn rows(&self) -> usize {
+        self.rows
+    }
     #[inline]
     fn push_placeholder(&mut self) {
         self.push(false);
@@ -91,13 +97,7 @@ impl TextBuilder {
     #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
-        self.end_row();
-    }
-
-    /// Ends a row after its bytes.
-    #[inline]
-    fn end_row(&mut self) {
-        // A batch of over 4 GiB wraps here and is caught in `finish`; on the plugins' own target it can't exist.
+        // Over 4 GiB of text wraps here and is caught in `finish`; on the plugins' own target it can't exist.
         self.offsets.push(self.bytes.len() as u32);
     }
 
@@ -118,11 +118,14 @@ impl Default for TextBuilder {
 impl Builder for TextBuilder {
     fn reserve(&mut self, rows: usize) {
         self.offsets.reserve(rows);
-        self.bytes.reserve(self.last);
+        self.bytes.reserve(self.last + self.last / 8);
+    }
+    fn rows(&self) -> usize {
+        self.offsets.len() - 1
     }
     #[inline]
     fn push_placeholder(&mut self) {
-        self.end_row();
+        self.push(&[]);
     }
 }
 
@@ -130,14 +133,8 @@ impl Builder for TextBuilder {
 #[derive(Debug, Default)]
 pub struct Cells<B> {
     values: B,
-    validity: Validity,
-}
-
-/// Which rows have a value. Costs nothing until the first one lacks it.
-#[derive(Debug, Default)]
-struct Validity {
-    rows: usize,
-    bits: Option<BitBuilder>,
+    /// Which rows have a value; `None` until the first one lacks it.
+    validity: Option<BitBuilder>,
     room: usize,
 }
 
@@ -145,42 +142,37 @@ impl<B: Builder> Cells<B> {
     /// Makes room for `rows` more rows; for text also for as many bytes as the last column took.
     pub fn reserve(&mut self, rows: usize) {
         self.values.reserve(rows);
-        self.validity.room = rows;
+        self.room = rows;
     }
 
-    /// Appends a row with a value.
+    /// Appends a row with a value to a column that has no nulls.
     #[inline]
     pub fn push<T: Value<Builder = B>>(&mut self, value: T) {
         value.append_to(&mut self.values);
-        self.validity.push(true);
     }
 
-    /// Appends a row without a value.
-    #[inline]
-    pub fn push_null(&mut self) {
-        self.values.push_placeholder();
-        self.validity.push(false);
+    /// Appends a row that may lack a value.
+    #[inline(always)]
+    pub fn push_option<T: Value<Builder = B>>(&mut self, value: Option<T>) {
+        match value {
+            Some(value) if self.validity.is_none() => value.append_to(&mut self.values),
+            value => self.push_beside_nulls(value),
+        }
+    }
+
+    /// Appends to a column that has nulls, or has one now.
+    fn push_beside_nulls<T: Value<Builder = B>>(&mut self, value: Option<T>) {
+        let (rows, room) = (self.values.rows(), self.room);
+        self.validity.get_or_insert_with(|| BitBuilder::ones(rows, room)).push(value.is_some());
+        match value {
+            Some(value) => value.append_to(&mut self.values),
+            None => self.values.push_placeholder(),
+        }
     }
 
     /// The column so far, of `T`'s type; empty afterwards.
     pub fn finish<T: Value<Builder = B>>(&mut self) -> Column {
-        let validity = std::mem::take(&mut self.validity);
-        Column { values: T::finish(&mut self.values), validity: validity.bits.map(|mut bits| bits.finish()) }
-    }
-}
-
-impl Validity {
-    #[inline]
-    fn push(&mut self, valid: bool) {
-        match &mut self.bits {
-            Some(bits) => bits.push(valid),
-            None if valid => {}
-            None => {
-                let mut bits = BitBuilder::ones(self.rows, self.room);
-                bits.push(false);
-                self.bits = Some(bits);
-            }
-        }
-        self.rows += 1;
+        let validity = self.validity.take().map(|mut validity| validity.finish());
+        Column { values: T::finish(&mut self.values), validity }
     }
 }

@@ -82,13 +82,13 @@ impl<T: Value> ColumnBuilder<T> {
     /// Appends a row.
     #[inline]
     pub fn push(&mut self, value: T) {
-        self.0.push(value);
+        self.0.push_option(Some(value));
     }
 
     /// Appends a row without a value. The column must be nullable.
     #[inline]
     pub fn push_null(&mut self) {
-        self.0.push_null();
+        self.0.push_option::<T>(None);
     }
 
     /// The column so far; the builder is empty afterwards and can be used for the next batch.

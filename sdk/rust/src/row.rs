@@ -3,7 +3,7 @@
 use crate::builder::Cells;
 use crate::reject::Reject;
 use crate::value::{ReadValue, Value};
-use crate::wit::{Batch, Column, DataType, Error, Field, bit};
+use crate::wit::{Batch, Column, DataType, Error, Field};
 
 /// A column as a struct's field asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,34 +141,34 @@ impl<T: Value> FieldValue for Option<T> {
     const NULLABLE: bool = true;
     #[inline]
     fn append_to_cells(self, cells: &mut Cells<T::Builder>) {
-        match self {
-            Some(value) => cells.push(value),
-            None => cells.push_null(),
-        }
+        cells.push_option(self);
     }
 }
 
-/// Values, and which rows have one.
+/// Values, and which rows have one. The default stands for a column that the input lacks: no row has a value.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Checked<'a, R> {
-    /// `None`: the input lacks the column.
-    values: Option<R>,
+    values: R,
     validity: Option<&'a [u8]>,
 }
 
-impl<'a, R> Checked<'a, R> {
+impl<'a, R: Default> Checked<'a, R> {
     fn new<T: ReadValue<'a, Reader = R>>(column: &'a Column, rows: usize) -> Option<Self> {
         let validity = column.validity.as_deref().map(|bits| &bits[..rows.div_ceil(8)]);
-        Some(Self { values: Some(T::reader(column, rows)?), validity })
+        Some(Self { values: T::reader(column, rows)?, validity })
+    }
+
+    fn missing() -> Self {
+        Self { values: R::default(), validity: Some(&[]) }
     }
 
     #[inline]
     fn get<T: ReadValue<'a, Reader = R>>(&self, row: usize) -> Option<T> {
-        if self.validity.is_some_and(|bits| !bit(bits, row)) {
-            return None;
+        match self.validity {
+            Some(bits) if bits.get(row / 8).is_none_or(|byte| byte >> (row % 8) & 1 == 0) => None,
+            _ => Some(T::get(&self.values, row)),
         }
-        self.values.as_ref().map(|values| T::get(values, row))
     }
 }
 
@@ -178,7 +178,7 @@ impl<'a, T: ReadValue<'a>> ReadField<'a> for T {
         Checked::new::<T>(column, rows)
     }
     fn missing() -> Self::Reader {
-        Checked { values: None, validity: None }
+        Checked::missing()
     }
     #[inline]
     fn read(reader: &Self::Reader, row: usize) -> Option<T> {
@@ -192,7 +192,7 @@ impl<'a, T: ReadValue<'a>> ReadField<'a> for Option<T> {
         Checked::new::<T>(column, rows)
     }
     fn missing() -> Self::Reader {
-        Checked { values: None, validity: None }
+        Checked::missing()
     }
     #[inline]
     fn read(reader: &Self::Reader, row: usize) -> Option<Option<T>> {

@@ -28,6 +28,8 @@ pub trait Value: Sized {
 pub trait Builder: Default + 'static {
     /// Makes room for `rows` more values.
     fn reserve(&mut self, rows: usize);
+    /// How many rows there are so far.
+    fn rows(&self) -> usize;
     /// Appends what stands for a null.
     fn push_placeholder(&mut self);
 }
@@ -38,8 +40,8 @@ pub trait Builder: Default + 'static {
     note = "text and bytes are borrowed for the lifetime of the row: `struct Row<'a> {{ id: &'a str }}`"
 )]
 pub trait ReadValue<'a>: Value {
-    /// Looks into a column.
-    type Reader;
+    /// Looks into a column; the default is one without rows.
+    type Reader: Default;
     /// A look into the first `rows` rows of a column; `None` if it holds another type.
     ///
     /// # Panics
