@@ -3,6 +3,7 @@
 //! A table of contents. The way of the data is `task`; each stage knows nothing of its neighbours.
 
 pub mod batch;
+pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod decode;
@@ -10,6 +11,7 @@ pub mod encode;
 pub mod feed;
 pub mod kafka;
 pub mod metrics;
+pub mod pipeline;
 pub mod plugin;
 pub mod source;
 pub mod task;

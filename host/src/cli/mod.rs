@@ -1,0 +1,3 @@
+//! The `rillgate` command.
+
+pub mod check;
