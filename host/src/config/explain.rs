@@ -76,7 +76,7 @@ pub(super) fn choices(what: &str, found: &str, all: &[String]) -> Option<String>
 }
 
 /// The name that is likely meant by `found`, if one is near enough.
-pub(super) fn nearest<'a>(found: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(found: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let found = found.to_ascii_lowercase();
     let rated = all.map(|name| (strsim::jaro_winkler(&found, &name.to_ascii_lowercase()), name));
     rated.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)

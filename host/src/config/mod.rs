@@ -29,9 +29,11 @@ use indexmap::IndexMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use crate::encode::DeadLetterFormat;
+pub use explain::nearest;
 pub use options::{
-    DeadLetterFormat, DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties,
-    SinkOptions, Start, StoreOptions, TransformOptions,
+    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties, SinkOptions,
+    Start, StoreOptions, TransformOptions,
 };
 pub use overrides::ENVIRONMENT;
 pub use problem::{Problem, Problems, Severity};

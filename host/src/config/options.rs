@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::secret::{MASK, is_secret};
 use super::units::{self, Text};
 use crate::decode::{ColumnOptions, DecodeOptions};
-use crate::encode::TableOptions;
+use crate::encode::{DeadLetterFormat, TableOptions};
 use crate::plugin::Limits;
 
 /// Names and values, in the order of the file. Printing it masks what looks secret.
@@ -259,17 +259,6 @@ impl JsonSchema for OutputOptions {
 pub struct DeadLetterOptions {
     /// Their file format.
     pub format: DeadLetterFormat,
-}
-
-/// File formats of dead letters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DeadLetterFormat {
-    /// One JSON object a line; bytes that are no text as base64.
-    #[default]
-    Json,
-    /// Apache Parquet.
-    Parquet,
 }
 
 /// What is promised about each record.

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 /// Properties that rillgate sets itself, and what to use in their place.
-pub(super) const OWN: [(&str, &str); 5] = [
+pub(super) const OWN: [(&str, &str); 6] = [
     ("group.id", "`group` in the pipeline"),
     ("auto.offset.reset", "`start` in the pipeline"),
     ("enable.auto.commit", "nothing: offsets are committed with the files"),
     ("enable.auto.offset.store", "nothing: offsets are committed with the files"),
+    ("enable.partition.eof", "nothing: rillgate needs to know when it has caught up"),
     ("transactional.id", "nothing: rillgate names its transactions"),
 ];
 
@@ -142,6 +143,13 @@ fn quoted(text: &str, quote: char) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_source_reserves_is_refused_here() {
+        for reserved in crate::source::SourceOptions::reserved_properties() {
+            assert!(OWN.iter().any(|(own, _)| *own == reserved), "{reserved}");
+        }
+    }
 
     #[test]
     fn java_properties() {

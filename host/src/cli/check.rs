@@ -1,0 +1,175 @@
+//! `rillgate check`: all that is wrong with a configuration, or what will come out of each pipeline.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::config::{Config, PipelineOptions, Problem, Problems, StoreOptions, load};
+use crate::kafka::{ProbeError, probe};
+use crate::pipeline::{Description, Pipeline};
+use crate::plugin::Engine;
+
+/// How long a broker may take to answer.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Probes a store: the answer is why it can't be used.
+pub type ProbeStore<'a> = &'a dyn Fn(&StoreOptions, &PipelineOptions) -> Result<(), String>;
+
+/// What a check came to.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What will come out of the pipelines that are right.
+    pub pipelines: Vec<Description>,
+    /// What is wrong with the configuration.
+    pub problems: Problems,
+    /// What is wrong with the broker or the store.
+    pub environment: Problems,
+}
+
+impl Checked {
+    /// 0 if nothing is wrong, 2 if the configuration is, 3 if only broker or store are.
+    pub fn exit_code(&self) -> u8 {
+        match (self.problems.has_errors(), self.environment.has_errors()) {
+            (true, _) => 2,
+            (false, true) => 3,
+            (false, false) => 0,
+        }
+    }
+
+    /// Prints it: for people what comes out on stdout and what is wrong on stderr, for machines one JSON object a line
+    /// on stdout.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if json {
+            for pipeline in &self.pipelines {
+                writeln!(out, "{}", json!(pipeline))?;
+            }
+            return write!(out, "{}{}", self.problems.to_json_lines(), self.environment.to_json_lines());
+        }
+        for pipeline in &self.pipelines {
+            writeln!(out, "{pipeline}")?;
+        }
+        out.flush()?;
+        let mut err = io::stderr().lock();
+        let color = err.is_terminal();
+        for problems in [&self.problems, &self.environment].into_iter().filter(|problems| !problems.0.is_empty()) {
+            write!(err, "{}", problems.render(color))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the configuration and opens every pipeline whose name begins with one of `only` (all, if there is none). With
+/// `probe_store`, asks brokers and store too, each once.
+pub fn check(
+    file: &Path,
+    overrides: &[String],
+    only: &[String],
+    engine: &Engine,
+    probe_store: Option<ProbeStore<'_>>,
+) -> Checked {
+    match load(file, overrides) {
+        Ok(mut config) => {
+            config.pipelines.retain(|name, _| only.is_empty() || only.iter().any(|prefix| name.starts_with(prefix)));
+            check_config(&config, engine, probe_store)
+        }
+        Err(problems) => Checked { problems, ..Checked::default() },
+    }
+}
+
+/// [`check`] for a configuration that has been read.
+pub fn check_config(config: &Config, engine: &Engine, probe_store: Option<ProbeStore<'_>>) -> Checked {
+    let mut pipelines = Vec::new();
+    let mut problems = config.warnings.0.clone();
+    for (name, options) in &config.pipelines {
+        match Pipeline::open(name, options, engine, &config.base) {
+            Ok(pipeline) => pipelines.push(pipeline.describe()),
+            Err(found) => problems.extend(found),
+        }
+    }
+    let environment = probe_store.map(|probe_store| environment(config, probe_store)).unwrap_or_default();
+    Checked { pipelines, problems: config.place(problems), environment: config.place(environment) }
+}
+
+/// Asks each cluster for its topics, and the store.
+fn environment(config: &Config, probe_store: ProbeStore<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut asked: Vec<&PipelineOptions> = Vec::new();
+    for options in config.pipelines.values() {
+        // Most pipelines have the same cluster: one connection asks for all their topics.
+        if asked.iter().any(|other| other.kafka == options.kafka) {
+            continue;
+        }
+        asked.push(options);
+        let same = || config.pipelines.iter().filter(|(_, other)| other.kafka == options.kafka);
+        let topics: Vec<String> = same().flat_map(|(_, other)| other.topics.iter().cloned()).collect();
+        for error in probe(&options.kafka, &topics, BROKER_TIMEOUT) {
+            problems.push(match error {
+                ProbeError::Cluster(reason) => {
+                    let servers = options.kafka.get("bootstrap.servers").map_or("", String::as_str);
+                    Problem::error("kafka", format!("the brokers at {servers} can't be asked: {reason}"))
+                        .hint("check bootstrap.servers, security.protocol and the sasl.* properties")
+                }
+                ProbeError::Topic { topic, reason } => {
+                    let reader = same().find(|(_, other)| other.topics.contains(&topic));
+                    let path = reader.map_or_else(String::new, |(name, other)| {
+                        let key = if other.topics.len() == 1 { "topic" } else { "topics" };
+                        format!("pipeline.{name}.{key}")
+                    });
+                    Problem::error(path, format!("the topic `{topic}` can't be read: {reason}"))
+                }
+            });
+        }
+    }
+    // The pipeline that asks the most of the store speaks for all.
+    let strictest = config.pipelines.values().min_by_key(|options| options.delivery as u8);
+    if let Some(Err(reason)) = strictest.map(|options| probe_store(&config.store, options)) {
+        problems.push(Problem::error("store", reason));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::mocking::MockCluster;
+
+    /// Checks a file with one pipeline that reads `topic` from `servers`.
+    fn check_with(servers: &str, topic: &str, more: &str, probe_store: ProbeStore<'_>) -> Checked {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pipelines.toml");
+        let text = format!(
+            "kafka.bootstrap.servers = '{servers}'\nstore.url = 'lake'\n[pipeline.p]\ntopic = '{topic}'\n\
+             decode.format = 'json'\ncolumns.a = 'utf8'\nsink.table = 'a'\n{more}"
+        );
+        std::fs::write(&file, text).unwrap();
+        check(&file, &[], &[], &Engine::new(None).unwrap(), Some(probe_store))
+    }
+
+    #[test]
+    fn broker_and_store_are_asked_and_exit_codes_tell_them_from_the_configuration() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("there", 1, 1).unwrap();
+        let servers = cluster.bootstrap_servers();
+
+        let checked = check_with(&servers, "there", "", &|_, _| Ok(()));
+        assert_eq!((checked.exit_code(), checked.pipelines.len()), (0, 1), "{checked:?}");
+
+        let checked = check_with(&servers, "gone", "", &|store, _| Err(format!("no {}", store.url)));
+        assert_eq!(checked.exit_code(), 3);
+        let found: Vec<_> =
+            checked.environment.0.iter().map(|p| (p.path.as_str(), p.location.as_ref().map(|at| at.line))).collect();
+        assert_eq!(found, [("store", Some(2)), ("pipeline.p.topic", Some(4))], "{}", checked.environment);
+
+        let checked = check_with(&servers, "there", "rows = 3\n", &|_, _| Ok(()));
+        assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
+
+        let checked = check_with(&servers, "there", "columns.b = 'text'\n", &|_, _| Ok(()));
+        assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
+    }
+}

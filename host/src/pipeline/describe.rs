@@ -1,0 +1,164 @@
+//! What will come out of a pipeline, in words and as JSON: what `check` prints.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use super::{Pipeline, PipelineTable};
+use crate::batch::{Field, Schema, type_name};
+use crate::config::{OutputOptions, SinkOptions};
+use crate::encode::{Compression, Format, TableWriter};
+use crate::plugin::MAIN;
+
+/// What will come out of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Description {
+    /// Its name.
+    pub pipeline: String,
+    /// The topics it reads.
+    pub topics: Vec<String>,
+    /// Its consumer group.
+    pub group: String,
+    /// The columns that decoding gives.
+    pub columns: Vec<ColumnDescription>,
+    /// File and SHA-256 of each plugin.
+    pub plugins: Vec<(String, String)>,
+    /// The outputs.
+    pub tables: Vec<TableDescription>,
+}
+
+/// What becomes of an output.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TableDescription {
+    /// `main`, or its name.
+    pub output: String,
+    /// The table's folder in the store; `None` if the rows are dropped.
+    pub table: Option<String>,
+    /// The files' format.
+    pub format: Option<&'static str>,
+    /// The compression of Parquet's pages.
+    pub compression: Option<&'static str>,
+    /// Hive partitions, outermost first.
+    pub partition_by: Vec<String>,
+    /// Time after which files are closed.
+    pub every: Option<String>,
+    /// Size of the largest file at which files are closed.
+    pub bytes: Option<u64>,
+    /// Rows at which files are closed.
+    pub rows: Option<u64>,
+    /// The columns as they stand in the files.
+    pub columns: Vec<ColumnDescription>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnDescription {
+    /// Its name.
+    pub name: String,
+    /// Its type, as pipelines.toml has it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// Whether rows may lack a value.
+    pub nullable: bool,
+}
+
+impl Pipeline {
+    /// What will come out.
+    pub fn describe(&self) -> Description {
+        Description {
+            pipeline: self.name.clone(),
+            topics: self.options.topics.clone(),
+            group: self.options.group.clone(),
+            columns: columns(&self.input),
+            plugins: self.plugins().map(|plugin| (plugin.path.display().to_string(), plugin.digest.clone())).collect(),
+            tables: self.tables.iter().map(|table| self.describe_table(table)).collect(),
+        }
+    }
+
+    fn describe_table(&self, table: &PipelineTable) -> TableDescription {
+        let options = table.options.as_ref();
+        let sink = match table.output.as_str() {
+            MAIN => Some(&self.options.sink),
+            name => match self.options.outputs.get(name) {
+                Some(OutputOptions::Sink(sink)) => Some(sink.as_ref()),
+                _ => None,
+            },
+        };
+        // A writer could be made in `open`, so one can be made now; the schema without partitions is the second best.
+        let writer = options.and_then(|options| TableWriter::new(options, &table.schema).ok());
+        TableDescription {
+            output: table.output.clone(),
+            table: options.map(|options| options.table.clone()),
+            format: options.map(|options| options.format.name()),
+            compression: options.filter(|options| options.format == Format::Parquet).map(|options| {
+                match options.compression.unwrap_or_default() {
+                    Compression::Zstd => "zstd",
+                    Compression::Snappy => "snappy",
+                    Compression::None => "none",
+                }
+            }),
+            partition_by: options.map(|options| options.partition_by.clone()).unwrap_or_default(),
+            every: sink.map(|sink: &SinkOptions| humantime::format_duration(sink.every).to_string()),
+            bytes: sink.map(|sink| sink.size),
+            rows: sink.and_then(|sink| sink.rows),
+            columns: columns(&writer.map_or_else(|| Arc::clone(&table.schema), |writer| writer.file_schema())),
+        }
+    }
+}
+
+fn columns(schema: &Schema) -> Vec<ColumnDescription> {
+    let describe = |field: &Arc<Field>| ColumnDescription {
+        name: field.name().clone(),
+        data_type: type_name(field.data_type()).map_or_else(|| field.data_type().to_string(), str::to_owned),
+        nullable: field.is_nullable(),
+    };
+    schema.fields().iter().map(describe).collect()
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "pipeline {}", self.pipeline)?;
+        writeln!(f, "  reads    {} (group {})", self.topics.join(", "), self.group)?;
+        writeln!(f, "  columns  {}", list(&self.columns))?;
+        for (path, digest) in &self.plugins {
+            writeln!(f, "  plugin   {path} (sha256 {})", digest.get(..12).unwrap_or(digest))?;
+        }
+        for table in &self.tables {
+            match &table.table {
+                Some(folder) => {
+                    writeln!(f, "  writes   {folder} ({})\n           {}", how(table), list(&table.columns))?
+                }
+                None => writeln!(f, "  drops    {}", table.output)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list(columns: &[ColumnDescription]) -> String {
+    let column = |column: &ColumnDescription| {
+        format!("{} {}{}", column.name, column.data_type, if column.nullable { "" } else { " not null" })
+    };
+    columns.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// `output late, parquet zstd, by date, closed every 60s or at 128.0 MiB`
+fn how(table: &TableDescription) -> String {
+    let mut parts = Vec::new();
+    if table.output != MAIN {
+        parts.push(format!("output {}", table.output));
+    }
+    let format = [table.format, table.compression.filter(|how| *how != "none")];
+    parts.push(format.into_iter().flatten().collect::<Vec<_>>().join(" "));
+    if !table.partition_by.is_empty() {
+        parts.push(format!("by {}", table.partition_by.join(", ")));
+    }
+    let size = table.bytes.map(|bytes| format!("at {}", ByteSize(bytes)));
+    let rows = table.rows.map(|rows| format!("at {rows} rows"));
+    let closed: Vec<String> =
+        table.every.iter().map(|every| format!("every {every}")).chain(size).chain(rows).collect();
+    parts.push(format!("closed {}", closed.join(" or ")));
+    parts.join(", ")
+}
