@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indexmap::IndexMap;
-use rdkafka::mocking::MockCluster;
 use rillgate_feeds::System;
 
 use super::{ConfigArgs, Exit, Say, duration, load, runtime, show, simulate, verify};
+use crate::config::Config;
 use crate::feed::{self, FeedOptions, FeedReport};
+use crate::kafka::EmbeddedBroker;
 
 /// Records a second of each system: a trickle, since the embedded broker keeps no more than 5 MB of a partition.
 const RATE: f64 = 100.0;
@@ -54,18 +55,25 @@ fn play(args: &DemoArgs) -> Result<Exit, Exit> {
         .filter(|system| config.pipelines.keys().any(|name| name.starts_with(&prefix(*system))))
         .collect();
     empty_lake(&args.lake).map_err(|reason| (Exit::BadInput, reason).say("demo"))?;
-    let broker = broker(&systems).map_err(|reason| (Exit::Environment, reason).say("demo"))?;
+    // A broker for each system: some of them have topics of the same name.
+    let brokers: Vec<(System, EmbeddedBroker)> = systems
+        .iter()
+        .map(|system| Ok((*system, EmbeddedBroker::start(system.topics(), PARTITIONS)?)))
+        .collect::<Result<_, String>>()
+        .map_err(|reason| (Exit::Environment, reason).say("demo"))?;
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = runtime()?;
     runtime.spawn(stop_on_signal(Arc::clone(&stop)));
 
-    let host = Host { args, servers: broker.bootstrap_servers() };
-    let kafka: IndexMap<String, String> = [("bootstrap.servers".to_owned(), host.servers.clone())].into();
+    let host = Host { args, overrides: overrides(&config, &brokers) };
     let sent = AtomicU64::new(0);
     let (reports, watched) = std::thread::scope(|scope| {
-        let feeds: Vec<_> = systems
+        let feeds: Vec<_> = brokers
             .iter()
-            .map(|system| scope.spawn(|| send(*system, &kafka, &stop, &sent)))
+            .map(|(system, broker)| {
+                let (system, servers, stop, sent) = (*system, broker.servers().to_owned(), &*stop, &sent);
+                scope.spawn(move || send(system, &servers, stop, sent))
+            })
             .collect();
         let watched = watch(&host, &stop, &sent);
         stop.store(true, Ordering::Relaxed);
@@ -97,12 +105,22 @@ fn empty_lake(lake: &Path) -> Result<(), String> {
     std::fs::write(mark, "A demo made this folder, and the next demo empties it.\n").map_err(said)
 }
 
-fn broker(systems: &[System]) -> Result<MockCluster<'static, rdkafka::producer::DefaultProducerContext>, String> {
-    let broker = MockCluster::new(1).map_err(|error| format!("embedded broker: {error}"))?;
-    for topic in systems.iter().flat_map(|system| system.topics()) {
-        broker.create_topic(topic, PARTITIONS, 1).map_err(|error| format!("embedded broker: {topic}: {error}"))?;
+/// Where each pipeline finds the broker of its system. A member that was killed is forgotten soon, so that the next one
+/// doesn't wait for it.
+fn overrides(config: &Config, brokers: &[(System, EmbeddedBroker)]) -> Vec<String> {
+    let mut overrides = Vec::new();
+    for (system, broker) in brokers {
+        for name in config.pipelines.keys().filter(|name| name.starts_with(&prefix(*system))) {
+            let properties = [
+                ("bootstrap.servers", broker.servers()),
+                ("session.timeout.ms", "6000"),
+                ("heartbeat.interval.ms", "500"),
+            ];
+            let set = |(property, value)| format!("pipeline.{name}.kafka.\"{property}\"={value:?}");
+            overrides.extend(properties.map(set));
+        }
     }
-    Ok(broker)
+    overrides
 }
 
 async fn stop_on_signal(stop: Arc<AtomicBool>) {
@@ -115,17 +133,13 @@ async fn stop_on_signal(stop: Arc<AtomicBool>) {
     stop.store(true, Ordering::Relaxed);
 }
 
-fn send(
-    system: System,
-    kafka: &IndexMap<String, String>,
-    stop: &AtomicBool,
-    sent: &AtomicU64,
-) -> Result<FeedReport, Exit> {
+fn send(system: System, servers: &str, stop: &AtomicBool, sent: &AtomicU64) -> Result<FeedReport, Exit> {
+    let kafka: IndexMap<String, String> = [("bootstrap.servers".to_owned(), servers.to_owned())].into();
     let mut options = FeedOptions::new(system, 42);
     options.rate = Some(RATE);
     options.partitions = PARTITIONS;
     let mut before = 0;
-    let report = feed::run(kafka, &options, stop, &mut |now| {
+    let report = feed::run(&kafka, &options, stop, &mut |now| {
         sent.fetch_add(now - before, Ordering::Relaxed);
         before = now;
     });
@@ -135,7 +149,7 @@ fn send(
 /// The host's process, and how it is started.
 struct Host<'a> {
     args: &'a DemoArgs,
-    servers: String,
+    overrides: Vec<String>,
 }
 
 impl Host<'_> {
@@ -144,15 +158,12 @@ impl Host<'_> {
         let program = program.map_err(|error| (Exit::Environment, error.to_string()).say("demo"))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&self.args.config.config);
-        for value in &self.args.config.overrides {
+        for value in self.overrides.iter().chain(&self.args.config.overrides) {
             command.arg("--set").arg(value);
         }
         for name in &self.args.config.only {
             command.arg("--only").arg(name);
         }
-        // A member that was killed is forgotten soon, so that the next one doesn't wait for it.
-        command.args(["--set", "kafka.\"session.timeout.ms\"=6000", "--set", "kafka.\"heartbeat.interval.ms\"=500"]);
-        command.env("KAFKA_BOOTSTRAP_SERVERS", &self.servers);
         command.env("RILLGATE_STORE", format!("file:{}", self.args.lake.display()));
         command.env("RILLGATE_EVERY", "5s");
         if std::env::var_os("RILLGATE_LOG").is_none() {

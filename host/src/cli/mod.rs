@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config, Problem, Problems};
+use crate::commit::Store;
+use crate::config::{self, Config, Delivery, PipelineOptions, Problem, Problems, StoreOptions};
 use crate::pipeline::Pipeline;
 use crate::plugin::Engine;
 
@@ -96,11 +97,37 @@ pub fn main() -> Exit {
     log_to_stderr(cli.json, &cli.command);
     match cli.command {
         Command::Run(args) => run::run(&args, cli.json),
-        Command::Check(args) => check::check(&args, cli.json),
+        Command::Check(args) => check(&args, cli.json),
         Command::Demo(args) => demo::demo(&args),
         Command::Simulate(args) => simulate::simulate(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::Plugin(command) => plugin::plugin(&command, cli.json),
+    }
+}
+
+fn check(args: &CheckArgs, json: bool) -> Exit {
+    let engine = match engine() {
+        Ok(engine) => engine,
+        Err(error) => return error.say("plugins"),
+    };
+    let probe = |options: &StoreOptions, pipeline: &PipelineOptions| {
+        let store = Store::open(&options.for_commit()).map_err(|error| error.to_string())?;
+        let runtime = runtime().map_err(|_| "no runtime".to_owned())?;
+        match pipeline.delivery {
+            Delivery::ExactlyOnce => runtime.block_on(store.probe()).map_err(|error| error.to_string()),
+            Delivery::AtLeastOnce => Ok(()),
+        }
+    };
+    let probe_store = args.online.then_some(&probe as check::ProbeStore<'_>);
+    let ConfigArgs { config, overrides, only } = &args.config;
+    let checked = check::check(config, overrides, only, &engine, probe_store);
+    if let Err(error) = checked.print(json) {
+        return (Exit::Failed, error.to_string()).say("check");
+    }
+    match checked.exit_code() {
+        0 => Exit::Fine,
+        3 => Exit::Environment,
+        _ => Exit::BadInput,
     }
 }
 

@@ -44,7 +44,9 @@ fn start(args: &RunArgs, json: bool) -> Result<Exit, Exit> {
         let served = runtime.block_on(http::serve(config.http.listen, Arc::clone(&supervisor), metrics));
         match served {
             Ok(address) => tracing::info!("http://{address}/ shows the pipelines"),
-            Err(error) => tracing::warn!(%error, listen = %config.http.listen, "no page, no metrics; the pipelines run"),
+            Err(error) => {
+                tracing::warn!(%error, listen = %config.http.listen, "no page, no metrics; the pipelines run")
+            }
         }
     }
     let mut progress = Progress::new(json);

@@ -46,7 +46,8 @@ fn send(args: &SimulateArgs, kafka: &indexmap::IndexMap<String, String>, json: b
     (options.rate, options.count, options.speed) = (args.rate, args.count, args.speed);
     options.partitions = args.partitions;
     let draw = !json && std::io::stderr().is_terminal();
-    let bar = if draw { args.count.map_or_else(ProgressBar::new_spinner, ProgressBar::new) } else { ProgressBar::hidden() };
+    let bar =
+        if draw { args.count.map_or_else(ProgressBar::new_spinner, ProgressBar::new) } else { ProgressBar::hidden() };
     bar.enable_steady_tick(Duration::from_millis(200));
     let sent = feed::run(kafka, &options, &AtomicBool::new(false), &mut |sent| bar.set_position(sent));
     bar.finish_and_clear();

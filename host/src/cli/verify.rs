@@ -32,7 +32,8 @@ pub(super) fn verify_all(config: &Config, json: bool) -> Result<Exit, Exit> {
             exit = Exit::Failed;
         }
         if json {
-            let line = serde_json::json!({ "pipeline": name, "verified": report.problems.is_empty(), "report": report });
+            let line =
+                serde_json::json!({ "pipeline": name, "verified": report.problems.is_empty(), "report": report });
             println!("{line}");
             continue;
         }
@@ -41,7 +42,8 @@ pub(super) fn verify_all(config: &Config, json: bool) -> Result<Exit, Exit> {
             "{name}: {verdict}: {} offsets of {} partitions in {} rows, {} files, {} bytes; {} dead letters",
             report.offsets, report.tasks, report.rows, report.files, report.bytes, report.dead_letters
         );
-        let more = [(report.pending, "decided, and published by the next start"), (report.uncovered, "older than the log")];
+        let more =
+            [(report.pending, "decided, and published by the next start"), (report.uncovered, "older than the log")];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
             println!("  {count} files {what}");
         }

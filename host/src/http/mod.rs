@@ -85,7 +85,11 @@ async fn ready(Shared(served): Shared<Served>) -> Response {
         _ => None,
     });
     let failed: String = failed.collect();
-    if failed.is_empty() { "ready\n".into_response() } else { (StatusCode::SERVICE_UNAVAILABLE, failed).into_response() }
+    if failed.is_empty() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, failed).into_response()
+    }
 }
 
 async fn prometheus(Shared(served): Shared<Served>) -> Response {

@@ -45,7 +45,11 @@ pub(super) fn plan(pipeline: &Pipeline) -> Plan {
         pipeline: pipeline.name().to_owned(),
         decode: options.decode.clone(),
         columns: options.columns.clone(),
-        tables: pipeline.tables().iter().map(|table| table.options.clone().map(|to| (to, table.schema.clone()))).collect(),
+        tables: pipeline
+            .tables()
+            .iter()
+            .map(|table| table.options.clone().map(|to| (to, table.schema.clone())))
+            .collect(),
         dead_letters: match options.dead_letters.format {
             crate::config::DeadLetterFormat::Json => encode::DeadLetterFormat::Json,
             crate::config::DeadLetterFormat::Parquet => encode::DeadLetterFormat::Parquet,

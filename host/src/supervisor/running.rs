@@ -335,7 +335,10 @@ impl Owner for Running {
         let (mut tasks, waited) =
             self.ended.wait_timeout_while(tasks, GRACE, working).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            tracing::warn!(pipeline = self.name(), "some tasks could not commit within {GRACE:?}; what isn't decided is done again");
+            tracing::warn!(
+                pipeline = self.name(),
+                "some tasks could not commit within {GRACE:?}; what isn't decided is done again"
+            );
             for (partition, held) in tasks.iter().filter(|(partition, _)| partitions.contains(partition)) {
                 if let Some(index) = held.worker {
                     self.workers[index].drop_task(self.name(), partition);
