@@ -9,6 +9,9 @@ use indexmap::IndexMap;
 use rillgate::batch::MemoryMessages;
 use rillgate::decode::{ColumnOptions, CsvOptions, DecodeOptions, Decoder};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RECORDS: usize = 8192;
 const BATCHES: usize = 300;
 
@@ -37,11 +40,14 @@ const TURNSTILE: [(&str, &str); 13] = [
     ("TIMESTAMP", "timestamp"),
 ];
 
+/// Writes record `n`.
+type Record = fn(usize) -> String;
+
 fn main() {
     // Cargo passes `--bench` of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let csv = || DecodeOptions::Csv(CsvOptions::default());
-    let cases: [(&str, DecodeOptions, &[(&str, &str)], fn(usize) -> String); 5] = [
+    let cases: [(_, _, &[_], Record); 5] = [
         ("json_190", DecodeOptions::Json {}, &PASSENGER_FLOW, json_record),
         ("json_190_unknown_fields", DecodeOptions::Json {}, &PASSENGER_FLOW[..3], json_record),
         ("csv_190", csv(), &TURNSTILE, |n| csv_record(n, "")),
@@ -55,7 +61,7 @@ fn main() {
     }
 }
 
-fn measure(name: &str, options: &DecodeOptions, columns: &[(&str, &str)], record: fn(usize) -> String) {
+fn measure(name: &str, options: &DecodeOptions, columns: &[(&str, &str)], record: Record) {
     let columns: IndexMap<_, _> =
         columns.iter().map(|(name, data_type)| ((*name).to_owned(), ColumnOptions::new(data_type))).collect();
     let messages = MemoryMessages::from_values("bench", (0..RECORDS).map(record));

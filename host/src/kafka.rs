@@ -10,6 +10,8 @@ use rdkafka::bindings;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaConfRes;
 
 /// Why librdkafka doesn't take a property.
@@ -127,6 +129,32 @@ impl ClientContext for Errors {
 }
 
 impl ConsumerContext for Errors {}
+
+/// A broker inside this process, for the demo: librdkafka's own. It forgets what is beyond 5 MB in a partition.
+pub struct EmbeddedBroker {
+    servers: String,
+    _cluster: MockCluster<'static, DefaultProducerContext>,
+}
+
+impl EmbeddedBroker {
+    /// Starts one on a free port of localhost, with these topics.
+    ///
+    /// # Errors
+    /// librdkafka can't start it, in words.
+    pub fn start(topics: &[&str], partitions: i32) -> Result<Self, String> {
+        let cluster = MockCluster::new(1).map_err(|error| format!("embedded broker: {error}"))?;
+        for topic in topics {
+            let created = cluster.create_topic(topic, partitions, 1);
+            created.map_err(|error| format!("embedded broker: topic {topic}: {error}"))?;
+        }
+        Ok(Self { servers: cluster.bootstrap_servers(), _cluster: cluster })
+    }
+
+    /// Its `bootstrap.servers`.
+    pub fn servers(&self) -> &str {
+        &self.servers
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -38,8 +38,8 @@ pub struct Plan {
     pub decode: DecodeOptions,
     /// Which columns.
     pub columns: IndexMap<String, ColumnOptions>,
-    /// Where the tables of the plugin chain go, in the chain's order.
-    pub tables: Vec<(TableOptions, SchemaRef)>,
+    /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped.
+    pub tables: Vec<Option<(TableOptions, SchemaRef)>>,
     /// How dead letters are written.
     pub dead_letters: DeadLetterFormat,
     /// When an epoch ends.
@@ -50,6 +50,17 @@ pub struct Plan {
     pub plugins: Vec<String>,
     /// Digest of the pipeline's configuration.
     pub config: String,
+}
+
+impl Plan {
+    /// What the footer of a Parquet file says of its making.
+    fn footer(&self) -> [(String, String); 3] {
+        [
+            ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("rillgate.pipeline".to_owned(), self.pipeline.clone()),
+            ("rillgate.plugins".to_owned(), self.plugins.join(",")),
+        ]
+    }
 }
 
 /// An epoch ends, for all its open files, when the first of these is reached.
@@ -119,7 +130,8 @@ pub struct Task {
     /// The offset after all that was taken.
     position: i64,
     decoder: Decoder,
-    writers: Vec<TableWriter>,
+    /// One for each table of the chain.
+    writers: Vec<Option<TableWriter>>,
     dead: DeadLetters,
     dead_writer: TableWriter,
     outputs: Vec<Output>,
@@ -158,7 +170,14 @@ impl Task {
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
-        let writers = plan.tables.iter().map(|(options, schema)| TableWriter::new(options, schema));
+        let footer = plan.footer();
+        let open = |(options, schema): &(TableOptions, SchemaRef)| {
+            let mut writer = TableWriter::new(options, schema)?;
+            // For files that are closed before their epoch ends.
+            writer.set_metadata(&footer);
+            Ok(writer)
+        };
+        let writers = plan.tables.iter().map(|table| table.as_ref().map(open).transpose());
         let dead = DeadLetters::new(plan.dead_letters);
         let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
         let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
@@ -220,7 +239,7 @@ impl Task {
             return Ok(Stepped::Worked);
         }
         if self.pending.is_empty() && self.position > self.epoch.end {
-            // Offsets that hold no message for us (transaction markers, compaction) count as done.
+            // Offsets that hold no message for us count as done.
             self.epoch.end = self.position;
             self.epoch.since.get_or_insert(now);
         }
@@ -250,7 +269,7 @@ impl Task {
         }
 
         let (mut dead, writers) = (Vec::new(), &self.writers);
-        let check = |table: usize, batch: &_| writers[table].check(batch);
+        let check = |table: usize, batch: &_| writers[table].as_ref().map_or(Ok(()), |writer| writer.check(batch));
         let tables = chain.apply(&decoded.rows, batch_time(messages), &check, &mut dead);
         let tables = tables.map_err(|error| self.stopped(&error))?;
         for letter in &dead {
@@ -260,8 +279,9 @@ impl Task {
         let mut rows = 0;
         for (index, batches) in tables.iter().enumerate() {
             for batch in batches {
+                let Some(writer) = &mut self.writers[index] else { break };
                 rows += batch.num_rows() as u64;
-                let written = self.writers[index].write(batch, &mut self.outputs);
+                let written = writer.write(batch, &mut self.outputs);
                 written.map_err(|error| self.unwritten(&error))?;
                 self.stage_outputs(index);
             }
@@ -290,13 +310,13 @@ impl Task {
     /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
     fn commit(&mut self) -> Result<(), TaskError> {
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
-        let metadata = [
-            ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("rillgate.pipeline".to_owned(), self.plan.pipeline.clone()),
-            ("rillgate.plugins".to_owned(), self.plan.plugins.join(",")),
-        ];
+        let metadata = self.plan.footer();
         for index in 0..=self.writers.len() {
-            let writer = self.writers.get_mut(index).unwrap_or(&mut self.dead_writer);
+            let writer = match self.writers.get_mut(index) {
+                Some(None) => continue,
+                Some(Some(writer)) => writer,
+                None => &mut self.dead_writer,
+            };
             let finished = writer.finish(&metadata, &mut self.outputs);
             finished.map_err(|error| self.unwritten(&error))?;
             self.stage_outputs(index);
@@ -348,7 +368,7 @@ impl Task {
         if self.finishing || self.stage.is_full() || self.is_over_full() {
             return Ok(0);
         }
-        let taken = self.queue.take(&mut self.pending, self.plan.batch_rows, BATCH_BYTES);
+        let taken = self.queue.take(&mut self.pending, &mut self.position, self.plan.batch_rows, BATCH_BYTES);
         if let Some(reason) = taken.offset_lost {
             return Err(TaskError::Again(format!("Kafka no longer has offset {}: {reason}", self.position)));
         }
@@ -356,14 +376,11 @@ impl Task {
             tracing::warn!(pipeline = %self.plan.pipeline, partition = %self.queue.partition, error, "Kafka");
         }
         if taken.messages > 0 {
-            // What was fetched for an earlier assignment is older than where this one began.
-            self.pending.drop_before(self.epoch.end);
-        }
-        if let Some(last) = self.pending.len().checked_sub(1) {
-            self.position = self.position.max(self.pending.offset(last) + 1);
             self.pending_since.get_or_insert_with(Instant::now);
+        } else if self.resources.target.is_some_and(|target| self.position < target) {
+            // The last offsets of a transactional topic hold no message.
+            self.position = self.position.max(self.queue.position().unwrap_or_default());
         }
-        self.position = self.position.max(taken.end.unwrap_or_default());
         self.resources.progress.position.store(self.position, Ordering::Relaxed);
         Ok(taken.messages)
     }
@@ -371,8 +388,8 @@ impl Task {
     /// Hands what the writers gave out over to the upload.
     fn stage_outputs(&mut self, writer: usize) {
         let table = match self.plan.tables.get(writer) {
-            Some((options, _)) => options.table.clone(),
-            None => self.dead.table_options(&self.plan.pipeline).table,
+            Some(Some((options, _))) => options.table.clone(),
+            _ => self.dead.table_options(&self.plan.pipeline).table,
         };
         for output in self.outputs.drain(..) {
             match output {
@@ -401,7 +418,7 @@ impl Task {
 
     /// Whether size or rows say that the epoch ends: past that it takes nothing more, even while the one before is deciding.
     fn is_over_full(&self) -> bool {
-        let writers = || self.writers.iter().chain([&self.dead_writer]);
+        let writers = || self.writers.iter().flatten().chain([&self.dead_writer]);
         let rows: u64 = writers().map(TableWriter::open_rows).sum();
         rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
     }

@@ -1,2 +1,12 @@
-//! End-to-end tests.
-fn main() {}
+//! End-to-end tests: the `rillgate` command against a real Kafka, a real S3 server and the readers that users have.
+//!
+//! `make test` starts the servers and ends them; to run one test again and again, `tests/servers/up` once and then
+//! `cargo test --release --workspace --test all <name>`.
+
+mod exactly_once;
+mod faults;
+mod group;
+mod kill;
+mod layering;
+mod servers;
+mod support;

@@ -1,3 +1,222 @@
-//! The `rillgate` command.
+//! The `rillgate` command: what was typed, and which part of the library does it.
+//!
+//! Exit codes: 0 fine, 1 failed at run time, 2 bad input or configuration, 3 environment (no broker, no store).
 
-pub mod check;
+mod check;
+mod demo;
+mod plugin;
+mod run;
+mod simulate;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commit::Store;
+use crate::config::{self, Config, Delivery, PipelineOptions, Problem, Problems, StoreOptions};
+use crate::pipeline::Pipeline;
+use crate::plugin::Engine;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Fine = 0,
+    /// It failed while running.
+    Failed = 1,
+    /// The input or the configuration is wrong.
+    BadInput = 2,
+    /// A broker or a store is missing or refuses us.
+    Environment = 3,
+}
+
+/// Kafka in, WebAssembly plugins in the middle, object storage out, each record exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "rillgate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say it for machines: one JSON object a line.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipelines until told to stop.
+    Run(run::RunArgs),
+    /// Find all that is wrong with a configuration, and say what will come out of each pipeline.
+    Check(CheckArgs),
+    /// Run the simulated systems through all pipelines, with a broker of its own and files under ./lake.
+    Demo(demo::DemoArgs),
+    /// Send the records of a simulated system to Kafka.
+    Simulate(simulate::SimulateArgs),
+    /// Prove that tables and commit logs agree: no gap, no double, no orphan.
+    Verify(verify::VerifyArgs),
+    /// Look into plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, Args)]
+struct ConfigArgs {
+    /// The configuration file.
+    #[arg(long, env = "RILLGATE_CONFIG", default_value = "pipelines.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Override a value: `--set pipeline.turnstiles.sink.every=10s`. May be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Only pipelines whose name begins so. May be given more than once.
+    #[arg(long, value_name = "PREFIX")]
+    only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Ask the broker and the store, too.
+    #[arg(long)]
+    online: bool,
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Fine };
+            // Nowhere is left to say it when neither stdout nor stderr can be written.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    log_to_stderr(cli.json, &cli.command);
+    match cli.command {
+        Command::Run(args) => run::run(&args, cli.json),
+        Command::Check(args) => check(&args, cli.json),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Simulate(args) => simulate::simulate(&args, cli.json),
+        Command::Verify(args) => verify::verify(&args, cli.json),
+        Command::Plugin(command) => plugin::plugin(&command, cli.json),
+    }
+}
+
+fn check(args: &CheckArgs, json: bool) -> Exit {
+    let engine = match engine() {
+        Ok(engine) => engine,
+        Err(error) => return error.say("plugins"),
+    };
+    let probe = |options: &StoreOptions, pipeline: &PipelineOptions| {
+        let store = Store::open(&options.for_commit()).map_err(|error| error.to_string())?;
+        let runtime = runtime().map_err(|_| "no runtime".to_owned())?;
+        match pipeline.delivery {
+            Delivery::ExactlyOnce => runtime.block_on(store.probe()).map_err(|error| error.to_string()),
+            Delivery::AtLeastOnce => Ok(()),
+        }
+    };
+    let probe_store = args.online.then_some(&probe as check::ProbeStore<'_>);
+    let ConfigArgs { config, overrides, only } = &args.config;
+    let checked = check::check(config, overrides, only, &engine, probe_store);
+    if let Err(error) = checked.print(json) {
+        return (Exit::Failed, error.to_string()).say("check");
+    }
+    match checked.exit_code() {
+        0 => Exit::Fine,
+        3 => Exit::Environment,
+        _ => Exit::BadInput,
+    }
+}
+
+fn log_to_stderr(json: bool, command: &Command) {
+    use tracing_subscriber::EnvFilter;
+    // Other commands say what they find on stdout; their log is for trouble.
+    let level = if matches!(command, Command::Run(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("RILLGATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false);
+    if json { builder.json().flatten_event(true).init() } else { builder.init() }
+}
+
+/// The configuration, cut down to the pipelines asked for, or every problem with it.
+fn load(args: &ConfigArgs, json: bool) -> Result<Config, Exit> {
+    let mut config = config::load(&args.config, &args.overrides).map_err(|problems| report(&problems, json))?;
+    if !args.only.is_empty() {
+        config.pipelines.retain(|name, _| args.only.iter().any(|prefix| name.starts_with(prefix.as_str())));
+        if config.pipelines.is_empty() {
+            let what = format!("no pipeline of {} begins with {}", args.config.display(), args.only.join(" or "));
+            return Err(report(&Problems(vec![Problem::error("", what)]), json));
+        }
+    }
+    Ok(config)
+}
+
+/// Opens every pipeline: plugins compiled, schemas negotiated, or every problem with them.
+fn open(config: &Config, json: bool) -> Result<Vec<Pipeline>, Exit> {
+    let engine = engine().map_err(|exit| exit.say("plugins"))?;
+    let (mut pipelines, mut problems) = (Vec::new(), Vec::new());
+    for (name, options) in &config.pipelines {
+        match Pipeline::open(name, options, &engine, &config.base) {
+            Ok(pipeline) => pipelines.push(pipeline),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(pipelines) } else { Err(report(&config.place(problems), json)) }
+}
+
+/// The engine that compiles plugins, with compiled code kept in the user's cache folder.
+fn engine() -> Result<Engine, (Exit, String)> {
+    let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
+    Engine::new(cache.map(|cache| cache.join("rillgate").join("plugins")))
+        .map_err(|error| (Exit::Environment, error.to_string()))
+}
+
+trait Say {
+    fn say(self, what: &str) -> Exit;
+}
+
+impl Say for (Exit, String) {
+    /// Says it on stderr, and gives the exit code.
+    fn say(self, what: &str) -> Exit {
+        eprintln!("{what}: {}", self.1);
+        self.0
+    }
+}
+
+/// Says what is wrong with the configuration.
+fn report(problems: &Problems, json: bool) -> Exit {
+    use std::io::IsTerminal;
+    if json {
+        print!("{}", problems.to_json_lines());
+    } else {
+        eprint!("{}", problems.render(std::io::stderr().is_terminal()));
+    }
+    Exit::BadInput
+}
+
+/// A tokio runtime for uploads, commits and signals: the work on records is the workers'.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("tokio")
+        .enable_all()
+        .build()
+        .map_err(|error| (Exit::Environment, error.to_string()).say("runtime"))
+}
+
+/// `30s`, `5m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 30s or 5m"))
+}
+
+/// A path as given, for messages.
+fn show(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -16,16 +16,14 @@ use object_store::{
 use url::Url;
 
 /// Where the tables and the control files go: `[store]` in pipelines.toml.
-#[derive(Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq)]
 pub struct StoreOptions {
     /// Where the tables go: `file:./lake`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     pub url: String,
     /// Where `_rillgate/` goes, if not beside the tables: for when a crawler walks the whole bucket.
-    #[serde(default)]
     pub control: Option<String>,
     /// Options of the store, named as object_store names them: `aws_region`, `aws_endpoint`, `aws_access_key_id` ...
     /// What is not given here is taken from the environment (`AWS_...`, `GOOGLE_...`, `AZURE_...`).
-    #[serde(flatten)]
     pub options: IndexMap<String, String>,
 }
 

@@ -288,3 +288,51 @@ impl Column {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, ArrayRef, new_empty_array};
+
+    use super::super::reason::Wrong;
+    use super::super::tests::helpers::{decode, decoder, rows};
+    use super::super::{CsvOptions, DecodeOptions};
+    use super::{Column, Texts, Values};
+    use crate::batch::COLUMN_TYPES;
+
+    #[test]
+    fn a_row_taken_back_leaves_no_trace_in_any_type() {
+        for data_type in COLUMN_TYPES {
+            let (good, other) = match data_type {
+                "boolean" => ("true", "false"),
+                "date" | "timestamp" => ("2024-02-29", "2025-01-01"),
+                _ => ("1", "234"),
+            };
+            let columns = format!("a = '{data_type}', b = {{ type = 'int32', nullable = false }}");
+            let options = CsvOptions { empty_as_null: true, ..CsvOptions::default() };
+            let mut decoder = decoder(&DecodeOptions::Csv(options), &columns);
+            for bad in [format!("{other},"), ",".to_owned(), ",x".to_owned()] {
+                let values = [format!("{good},1"), bad.clone(), ",2".to_owned(), bad, format!("{other},3")];
+                let found = decode(&mut decoder, values);
+                let expected = decode(&mut decoder, [format!("{good},1"), ",2".to_owned(), format!("{other},3")]);
+                assert_eq!(rows(&found.rows.batch), rows(&expected.rows.batch), "{data_type}");
+                let column = found.rows.batch.column(0);
+                assert_eq!((column.len(), column.null_count(), column.is_null(1)), (3, 1, true), "{data_type}");
+                column.to_data().validate_full().unwrap();
+            }
+            let none: [&str; 0] = [];
+            let empty: ArrayRef = decode(&mut decoder, none).rows.batch.column(0).clone();
+            assert_eq!(&empty, &new_empty_array(empty.data_type()));
+        }
+    }
+
+    #[test]
+    fn a_column_never_outgrows_its_offsets() {
+        // Zeros that are never touched take no memory.
+        let full = Texts { offsets: vec![0], bytes: vec![0; i32::MAX as usize], last_len: 0 };
+        let mut column = Column::new("a", true, Values::Binary(full));
+        assert_eq!(column.push_text("x"), Err(Wrong::TooLong));
+        assert_eq!(column.push_text(""), Ok(()));
+        let reason = column.reason(Wrong::TooLong, "");
+        assert_eq!(reason, "column a: the batch would hold more than 2 GiB in this column");
+    }
+}

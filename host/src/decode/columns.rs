@@ -31,11 +31,11 @@ pub(super) fn decoder(
     // Those that read the value: the field's name, the column's name and its index.
     let mut fields = Vec::new();
     for (index, (name, column)) in declared.iter().enumerate() {
-        let (data_type, values) = values(name, column)?;
         match kafka_field(name, column, options)? {
             Some(field) => kafka.push((field, index)),
             None => fields.push((column.from.as_deref().unwrap_or(name), name.as_str(), index)),
         }
+        let (data_type, values) = values(name, column)?;
         columns.push(Column::new(name, column.nullable, values));
         schema.push(Field::new(name, data_type, column.nullable));
     }
@@ -49,7 +49,7 @@ pub(super) fn decoder(
             if fields.is_empty() {
                 return Err(none_declared("csv", r#"columns = { CA = "utf8", ENTRIES = "int64" }"#));
             }
-            Format::Csv(Csv::new(csv, fields.iter().map(|(.., index)| *index).collect())?)
+            Format::Csv(Box::new(Csv::new(csv, fields.iter().map(|(.., index)| *index).collect())?))
         }
         DecodeOptions::Raw {} => {
             no_from(declared, "raw values have no fields; leave `from` out")?;
@@ -180,4 +180,102 @@ fn none_declared(format: &str, example: &str) -> DecodeError {
 
 fn error(column: &str, key: Option<&'static str>, problem: String) -> DecodeError {
     DecodeError { column: Some(column.to_owned()), key, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CsvOptions;
+    use super::super::tests::helpers::{decoder, error};
+    use super::*;
+
+    const JSON: DecodeOptions = DecodeOptions::Json {};
+    const RAW: DecodeOptions = DecodeOptions::Raw {};
+
+    #[test]
+    fn errors_name_the_column_and_the_way_out() {
+        let csv = DecodeOptions::Csv(CsvOptions::default());
+        for (options, columns, key, message) in [
+            (&JSON, "a = 'text'", Some("type"), "column a: no type `text`; the types are `boolean`, `int32`"),
+            (
+                &JSON,
+                "a = { type = 'utf8', format = '%Y' }",
+                Some("format"),
+                "column a: `format` is for timestamps, and this is `utf8`",
+            ),
+            (
+                &JSON,
+                "a = { type = 'date', timezone = 'UTC' }",
+                Some("timezone"),
+                "column a: `timezone` is for timestamps",
+            ),
+            (
+                &JSON,
+                "a = { type = 'timestamp', format = 'iso' }",
+                Some("format"),
+                "column a: no timestamp format `iso`; write `iso8601`",
+            ),
+            (
+                &JSON,
+                "a = { type = 'timestamp', timezone = 'Paris' }",
+                Some("timezone"),
+                "column a: no time zone `Paris`; write",
+            ),
+            (&JSON, "", None, "`json` needs columns that read the values; declare some, such as columns = {"),
+            (
+                &JSON,
+                "a = 'utf8', b = { type = 'int64', from = 'a' }",
+                Some("from"),
+                "column b: column a reads the field `a` already",
+            ),
+            (
+                &JSON,
+                "_id = 'utf8'",
+                None,
+                "column _id: names that begin with `_` are Kafka's own, and those are `_key`, `_topic`",
+            ),
+            (&JSON, "_id = 'utf8'", None, "to read a field of that name, write { type = \"utf8\", from = \"_id\" }"),
+            (&csv, "_id = 'utf8'", None, "give it a name without the underscore"),
+            (&JSON, "_offset = 'int32'", Some("type"), "column _offset: Kafka's _offset is `int64`, not `int32`"),
+            (&JSON, "_key = 'int64'", Some("type"), "Kafka's _key is `binary` or `utf8`, not `int64`"),
+            (
+                &JSON,
+                "_timestamp = { type = 'timestamp', format = '%Y' }",
+                Some("format"),
+                "Kafka's _timestamp is no text",
+            ),
+            (&csv, "", None, "`csv` needs columns"),
+            (&csv, "_offset = 'int64'", None, "`csv` needs columns"),
+            (&csv, "a = { type = 'utf8', from = 'b' }", Some("from"), "column a: a CSV record's fields have no names"),
+            (&RAW, "id = 'utf8'", None, "column id: raw values make the columns `key` and `value` only"),
+            (&RAW, "value = 'int64'", Some("type"), "column value: a raw value is `binary` or `utf8`, not `int64`"),
+            (&RAW, "value = { type = 'utf8', from = 'x' }", Some("from"), "column value: raw values have no fields"),
+        ] {
+            let error = error(options, columns);
+            assert!(error.to_string().contains(message), "{error}");
+            assert_eq!(error.key, key, "{error}");
+            let named = error
+                .to_string()
+                .split_once(": ")
+                .and_then(|(start, _)| start.strip_prefix("column "))
+                .map(str::to_owned);
+            assert_eq!(error.column, named);
+        }
+    }
+
+    #[test]
+    fn the_schema_is_what_was_declared() {
+        let all = COLUMN_TYPES
+            .map(|name| format!("{name} = {{ type = '{name}', nullable = {} }}", name != "utf8"))
+            .join(", ");
+        let decoder = decoder(&JSON, &all);
+        assert_eq!(decoder.schema().fields().len(), COLUMN_TYPES.len());
+        for field in decoder.schema().fields() {
+            assert_eq!(Some(field.data_type()), batch::data_type(field.name()).as_ref());
+            assert_eq!(field.is_nullable(), field.name() != "utf8");
+        }
+        let raw = super::decoder(&RAW, &IndexMap::new()).unwrap();
+        let fields: Vec<_> =
+            raw.schema().fields().iter().map(|f| (f.name().as_str(), f.data_type(), f.is_nullable())).collect();
+        assert_eq!(fields, [("key", &DataType::Binary, true), ("value", &DataType::Binary, false)]);
+    }
 }

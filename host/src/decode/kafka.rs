@@ -88,3 +88,67 @@ fn headers(headers: Vec<(String, Option<Vec<u8>>)>) -> String {
 fn text(text: String) -> serde_json::Value {
     serde_json::Value::String(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::DecodeOptions;
+    use super::super::tests::helpers::{decoder, rows};
+    use crate::batch::{MemoryMessage, MemoryMessages};
+
+    fn messages(messages: Vec<MemoryMessage>) -> MemoryMessages {
+        MemoryMessages { topic: "station".to_owned(), partition: 3, messages }
+    }
+
+    fn message() -> MemoryMessage {
+        MemoryMessage { offset: 1 << 40, value: Some(b"{\"a\":1}".to_vec()), ..MemoryMessage::default() }
+    }
+
+    #[test]
+    fn all_of_them() {
+        let full = MemoryMessage {
+            timestamp_ms: Some(1_700_000_000_123),
+            key: Some(b"k\"1".to_vec()),
+            headers: vec![
+                ("plain".to_owned(), Some(b"text \"quoted\"".to_vec())),
+                ("bytes".to_owned(), Some(vec![0xff, 0])),
+                ("none".to_owned(), None),
+            ],
+            ..message()
+        };
+        let columns = "a = 'int32', _key = 'utf8', _topic = 'utf8', _partition = 'int32', _offset = 'int64', _timestamp = 'timestamp', _headers = 'utf8'";
+        let decoded = decoder(&DecodeOptions::Json {}, columns).decode(&messages(vec![full, message()]));
+        let found = rows(&decoded.rows.batch);
+        let headers = r#"[{"key":"plain","value":"text \"quoted\""},{"key":"bytes","value_base64":"/wA="},{"key":"none","value":null}]"#;
+        let expected = format!(
+            r#"{{"a":1,"_key":"k\"1","_topic":"station","_partition":3,"_offset":1099511627776,"_timestamp":"2023-11-14T22:13:20.123Z","_headers":{}}}"#,
+            serde_json::to_string(headers).unwrap(),
+        );
+        assert_eq!(found[0], expected);
+        let bare = r#"{"a":1,"_key":null,"_topic":"station","_partition":3,"_offset":1099511627776,"_timestamp":null,"_headers":"[]"}"#;
+        assert_eq!(found[1], bare);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_rejected() {
+        let binary = MemoryMessage { key: Some(vec![0xff]), ..message() };
+        let late = MemoryMessage { timestamp_ms: Some(i64::MAX), ..message() };
+        for (columns, message, reason) in [
+            ("_key = 'utf8'", &binary, "column _key: expected utf8, found bytes that are not UTF-8"),
+            (
+                "_timestamp = 'timestamp'",
+                &late,
+                "column _timestamp: expected timestamp (ISO-8601 text or epoch milliseconds), found 9223372036854775807 ms, which is out of range",
+            ),
+            (
+                "_key = { type = 'binary', nullable = false }",
+                &message(),
+                "column _key: missing or null, which `nullable = false` forbids",
+            ),
+        ] {
+            let decoded = decoder(&DecodeOptions::Json {}, columns).decode(&messages(vec![message.clone()]));
+            assert_eq!(decoded.rejected[0].reason, reason);
+        }
+        let decoded = decoder(&DecodeOptions::Json {}, "_key = 'binary'").decode(&messages(vec![binary]));
+        assert_eq!(rows(&decoded.rows.batch), [r#"{"_key":"ff"}"#]);
+    }
+}

@@ -14,6 +14,8 @@ mod number;
 mod options;
 mod reason;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 
 use std::sync::Arc;
@@ -41,7 +43,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum Format {
     Json(Json),
-    Csv(Csv),
+    Csv(Box<Csv>),
     /// Which columns the key and the value go to.
     Raw {
         key: Option<usize>,

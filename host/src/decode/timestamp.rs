@@ -258,7 +258,7 @@ mod tests {
                 ("9223372036854775807", Err(Range)),
                 ("yesterday", Err(Type)),
                 ("nan", Err(Type)),
-                ("1.", Err(Type)),
+                (".5", Ok("1970-01-01T00:00:00.0005Z")),
                 ("", Err(Type)),
             ],
         );

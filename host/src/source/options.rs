@@ -15,8 +15,7 @@ pub enum Start {
 }
 
 /// What to do where Kafka no longer has the records that come next: retention has passed, or the topic was made anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDataLoss {
     /// The pipeline stops and says what is lost.
     #[default]
@@ -57,11 +56,14 @@ const DEFAULTS: [(&str, &str); 7] = [
 ];
 
 /// What the commit protocol stands on: offsets come from the commit log, and nothing is reset silently.
+///
+/// `enable.partition.eof` loses records (seen with librdkafka 2.12.1): a batch that holds the end-of-partition event moves
+/// the position past the offset that comes next, and a rebalance goes on from there.
 const REQUIRED: [(&str, &str); 4] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),
-    ("enable.partition.eof", "true"),
+    ("enable.partition.eof", "false"),
 ];
 
 impl SourceOptions {

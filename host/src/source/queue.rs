@@ -25,8 +25,10 @@ pub struct PartitionQueue {
     /// Woken when messages come while there were none. Boxed twice would be librdkafka's wish for `dyn`; a `Thread` is plain.
     waker: Option<Box<Thread>>,
     chunk: Vec<*mut rd::rd_kafka_message_t>,
+    /// Whether librdkafka's position is of this assignment for sure, and not left over from the one before.
+    position_is_ours: bool,
     /// The client must outlive its queue.
-    _consumer: Arc<BaseConsumer<Context>>,
+    consumer: Arc<BaseConsumer<Context>>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread; `chunk` is empty between calls.
@@ -37,8 +39,6 @@ unsafe impl Send for PartitionQueue {}
 pub struct Taken {
     /// Messages added.
     pub messages: usize,
-    /// The end of the partition was seen, at this offset.
-    pub end: Option<i64>,
     /// The offset asked for isn't there any more: find out anew where to begin.
     pub offset_lost: Option<String>,
     /// Errors that librdkafka is working on.
@@ -57,7 +57,8 @@ impl PartitionQueue {
             rd::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
             queue
         };
-        Some(Self { partition, queue, waker: None, chunk: Vec::with_capacity(CHUNK), _consumer: Arc::clone(consumer) })
+        let (consumer, chunk) = (Arc::clone(consumer), Vec::with_capacity(CHUNK));
+        Some(Self { partition, queue, waker: None, chunk, position_is_ours: false, consumer })
     }
 
     /// Unparks `thread` whenever messages come while there were none. Look at the queue once after calling this.
@@ -73,7 +74,10 @@ impl PartitionQueue {
     }
 
     /// Adds what is there to `into`, up to `max_messages` and about `max_bytes` in all. Never waits.
-    pub fn take(&mut self, into: &mut KafkaMessages, max_messages: usize, max_bytes: usize) -> Taken {
+    ///
+    /// `next` is the offset after the last message taken. What is older is dropped: librdkafka fetches again what it had
+    /// handed out when a rebalance stops it in between.
+    pub fn take(&mut self, into: &mut KafkaMessages, next: &mut i64, max_messages: usize, max_bytes: usize) -> Taken {
         let mut taken = Taken::default();
         while into.len() < max_messages && into.bytes < max_bytes {
             let want = CHUNK.min(max_messages - into.len());
@@ -90,12 +94,13 @@ impl PartitionQueue {
                 // SAFETY: librdkafka gave it, and it is destroyed either here or by `KafkaMessages`.
                 let (code, offset) = unsafe { ((*message).err, (*message).offset) };
                 match code {
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR if offset >= *next => {
                         into.push(message);
+                        *next = offset + 1;
                         taken.messages += 1;
                         continue;
                     }
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => taken.end = Some(offset),
+                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
                     rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
                     | rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => {
                         taken.offset_lost = Some(error_text(message));
@@ -109,7 +114,27 @@ impl PartitionQueue {
                 break;
             }
         }
+        self.position_is_ours |= taken.messages > 0;
         taken
+    }
+
+    /// The offset after all that the queue has given, and after transaction markers that it kept to itself; `None` if
+    /// nothing has come since the partition was assigned.
+    pub fn position(&mut self) -> Option<i64> {
+        let topic = CString::new(self.partition.topic.as_str()).ok()?;
+        // SAFETY: the list is ours, and is destroyed after its one entry was read; the client is alive.
+        let offset = unsafe {
+            let list = rd::rd_kafka_topic_partition_list_new(1);
+            let entry = rd::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), self.partition.partition);
+            let code = rd::rd_kafka_position(self.consumer.client().native_ptr(), list);
+            let known = code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            let offset = if known { (*entry).offset } else { -1 };
+            rd::rd_kafka_topic_partition_list_destroy(list);
+            offset
+        };
+        // librdkafka forgets the position of an assignment when it has stopped fetching: until then it is the old one.
+        self.position_is_ours |= offset < 0;
+        (offset >= 0 && self.position_is_ours).then_some(offset)
     }
 }
 
@@ -163,18 +188,6 @@ impl KafkaMessages {
             unsafe { rd::rd_kafka_message_destroy(message) };
         }
         self.bytes = 0;
-    }
-
-    /// Gives back the messages before `offset`.
-    pub fn drop_before(&mut self, offset: i64) {
-        let old = (0..self.len()).take_while(|index| self.offset(*index) < offset).count();
-        for message in self.messages.drain(..old) {
-            // SAFETY: as in `clear`.
-            unsafe {
-                self.bytes -= (*message).len + (*message).key_len;
-                rd::rd_kafka_message_destroy(message);
-            }
-        }
     }
 
     fn push(&mut self, message: *mut rd::rd_kafka_message_t) {

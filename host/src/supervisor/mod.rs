@@ -2,6 +2,7 @@
 //!
 //! What never happens: a pipeline that fails takes another with it; anything is started before all of them are found good.
 
+mod plan;
 mod running;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::commit::{LogOptions, OpenError, Store};
+use crate::commit::{OpenError, Store};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::source::SourceError;
@@ -65,8 +66,8 @@ impl Supervisor {
         options: &RunOptions,
         runtime: &Handle,
     ) -> Result<Self, StartError> {
-        let store = Store::open(&config.store)?;
-        if pipelines.iter().any(|pipeline| pipeline.options().is_exactly_once()) {
+        let store = Store::open(&config.store.for_commit())?;
+        if pipelines.iter().any(|pipeline| plan::is_exactly_once(pipeline.options())) {
             runtime.block_on(store.probe())?;
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -78,14 +79,9 @@ impl Supervisor {
         let mut running = Vec::with_capacity(pipelines.len());
         for pipeline in pipelines {
             let name = pipeline.name().to_owned();
-            let log = LogOptions {
-                retention: pipeline.options().log_retention,
-                exactly_once: pipeline.options().is_exactly_once(),
-            };
             let connected = Running::connect(
                 pipeline,
                 store.clone(),
-                log,
                 Arc::clone(&workers),
                 runtime.clone(),
                 options.until_caught_up,

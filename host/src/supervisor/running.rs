@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::plan;
 use crate::commit::{LogError, LogOptions, Store, TaskLog, folder};
 use crate::pipeline::Pipeline;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
@@ -98,12 +99,11 @@ impl Running {
     pub(super) fn connect(
         pipeline: Pipeline,
         store: Store,
-        log: LogOptions,
         workers: Arc<Vec<Worker>>,
         runtime: Handle,
         until_caught_up: bool,
     ) -> Result<Arc<Self>, SourceError> {
-        let consumer = Consumer::connect(pipeline.source())?;
+        let consumer = Consumer::connect(plan::source(pipeline.options()))?;
         let offsets = consumer.offsets();
         let targets = if until_caught_up {
             let bounds = consumer.partitions()?.into_iter().map(|partition| {
@@ -114,7 +114,8 @@ impl Running {
         } else {
             None
         };
-        let plan = Arc::new(pipeline.plan());
+        let plan = Arc::new(plan::plan(&pipeline));
+        let log = plan::log(pipeline.options());
         Ok(Arc::new_cyclic(|this| Self {
             pipeline: Arc::new(pipeline),
             plan,
@@ -334,7 +335,10 @@ impl Owner for Running {
         let (mut tasks, waited) =
             self.ended.wait_timeout_while(tasks, GRACE, working).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            tracing::warn!(pipeline = self.name(), "some tasks could not commit within {GRACE:?}; what isn't decided is done again");
+            tracing::warn!(
+                pipeline = self.name(),
+                "some tasks could not commit within {GRACE:?}; what isn't decided is done again"
+            );
             for (partition, held) in tasks.iter().filter(|(partition, _)| partitions.contains(partition)) {
                 if let Some(index) = held.worker {
                     self.workers[index].drop_task(self.name(), partition);

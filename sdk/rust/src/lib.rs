@@ -1,1 +1,107 @@
-//! SDK.
+//! Write rillgate plugins in Rust: rows in, rows out.
+//!
+//! ```
+//! use rillgate_sdk::prelude::*;
+//!
+//! #[derive(Row)]
+//! struct Flow<'a> {
+//!     id: &'a str,
+//!     station: Option<&'a str>,
+//!     waiting_time: Option<f64>,
+//! }
+//!
+//! #[derive(Row, Debug, PartialEq)]
+//! struct Waiting<'a> {
+//!     id: &'a str,
+//!     station: &'a str,
+//!     minutes: f64,
+//! }
+//!
+//! /// Drops what has no station, rejects what can't be.
+//! fn waiting(flow: Flow<'_>) -> Result<Option<Waiting<'_>>, Reject> {
+//!     let (Some(station), Some(minutes)) = (flow.station, flow.waiting_time) else { return Ok(None) };
+//!     if minutes < 0.0 {
+//!         reject!("waiting_time {minutes} is negative");
+//!     }
+//!     Ok(Some(Waiting { id: flow.id, station, minutes }))
+//! }
+//!
+//! rillgate_sdk::transform!(waiting);
+//!
+//! # fn main() {
+//! use rillgate_sdk::test::{Input, Test};
+//! let flows = [
+//!     Flow { id: "a", station: Some("Station A"), waiting_time: Some(2.5) },
+//!     Flow { id: "b", station: None, waiting_time: Some(1.0) },
+//!     Flow { id: "c", station: Some("Station C"), waiting_time: Some(-1.0) },
+//! ];
+//! let tested = Test::new(PLUGIN).run(Input::rows(flows));
+//! assert_eq!(tested.rows::<Waiting>(), [Waiting { id: "a", station: "Station A", minutes: 2.5 }]);
+//! assert_eq!(tested.rejected(), [(2, "waiting_time -1 is negative")]);
+//! # }
+//! ```
+//!
+//! The [README](https://github.com/rillgate/rillgate/tree/main/sdk/rust) goes from an empty folder to a running plugin.
+//!
+//! Nothing here keeps state between rows or batches, and nothing allocates per row but what a plugin asks for.
+
+// The derives name this crate by its name, also in its own tests.
+extern crate self as rillgate_sdk;
+
+#[doc(hidden)]
+pub mod builder;
+mod check;
+pub mod columns;
+mod filter;
+#[doc(hidden)]
+pub mod function;
+pub mod log;
+mod outputs;
+#[doc(hidden)]
+pub mod plugin;
+mod reader;
+mod reject;
+#[doc(hidden)]
+pub mod row;
+mod settings;
+pub mod test;
+mod time;
+mod value;
+pub mod wit;
+
+pub use columns::{BatchTransform, ColumnBuilder, ColumnOf};
+pub use filter::Kept;
+pub use function::Function;
+pub use outputs::{Answer, MAIN, Many, Outputs};
+pub use plugin::{Opened, Plugin};
+pub use reader::{Bits, Bytes, Text};
+pub use reject::Reject;
+pub use rillgate_sdk_derive::{FromSettings, Outputs, Row};
+pub use row::{FieldSpec, FromRow, Places, ToRow};
+pub use settings::{FromSettings, Settings};
+pub use time::{Date, ParseTimeError, Timestamp};
+pub use value::{Builder, ReadValue, Value};
+
+#[doc(hidden)]
+pub use outputs::TableWriter;
+#[doc(hidden)]
+pub use row::{FieldValue, ReadField};
+
+/// What a plugin needs: `use rillgate_sdk::prelude::*;`
+pub mod prelude {
+    pub use crate::{Date, FromSettings, Many, Outputs, Reject, Row, Timestamp, log, reject};
+}
+
+/// What `wit-bindgen` makes of `wit/`. Only the macros name it; [`wit`] is what people use.
+#[doc(hidden)]
+#[allow(missing_docs, clippy::all)]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "transform-plugin",
+        pub_export_macro: true,
+        default_bindings_module: "rillgate_sdk::bindings",
+        export_macro_name: "export_transform",
+        additional_derives: [PartialEq],
+    });
+}

@@ -1,0 +1,73 @@
+# `make help` says what there is. Everything is built with the release profile, so that what is tested is what ships.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint bench clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
+
+# Where tools and servers are installed that the clone doesn't bring.
+CACHE := $(if $(RILLGATE_CACHE),$(RILLGATE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/rillgate)
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+RILLGATE := $(TARGET)/release/rillgate
+# Plugins are a workspace of their own, for another target.
+PLUGIN_TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/plugins,plugins/target)
+PLUGIN_FLAGS := --manifest-path plugins/Cargo.toml --target-dir $(PLUGIN_TARGET)
+CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
+
+help: ## What there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+build: host plugins ## The host in release, and all plugins
+
+demo: build ## The five systems on an embedded broker, with files under ./lake; ARGS="--for 30s" to end by itself
+	$(RILLGATE) demo $(ARGS)
+
+test: lint tests plugins unit-tests plugin-tests end-to-end-tests ## Everything that is checked: lint, unit tests, plugins, end to end
+
+lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of dependencies, layers
+	cargo fmt --all --check
+	cargo fmt --all --check --manifest-path plugins/Cargo.toml
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release --workspace --all-targets $(PLUGIN_FLAGS) -- -D warnings
+	$(CARGO_DENY) --all-features --workspace check licenses bans sources
+	$(CARGO_DENY) --all-features --workspace --config deny.toml --manifest-path plugins/Cargo.toml check licenses bans sources
+	cargo test --release --workspace --test all layering::
+
+bench: build ## Benchmarks
+	cargo bench --workspace --bench '*' $(ARGS)
+
+clean: ## Removes what was built, but not the cache
+	cargo clean
+	cargo clean $(PLUGIN_FLAGS)
+	rm -f plugins/*.wasm
+
+prerequisites:
+	@.ci/prerequisites
+
+host: prerequisites
+	cargo build --release
+
+# The host and all tests at once: with the same features, dependencies are compiled once.
+tests: prerequisites
+	cargo build --release --workspace --bins --tests
+
+# A host that watches a plugin never sees half of it, nor one that is as before.
+plugins: prerequisites
+	cargo build --release --target wasm32-wasip2 $(PLUGIN_FLAGS)
+	@for plugin in $(PLUGIN_TARGET)/wasm32-wasip2/release/*.wasm; do \
+	  name=$$(basename "$$plugin"); \
+	  cmp -s "$$plugin" "plugins/$$name" || { cp "$$plugin" "plugins/.$$name" && mv "plugins/.$$name" "plugins/$$name"; }; \
+	done
+
+unit-tests: tests
+	cargo test --release --workspace --lib --bins
+	cargo test --release --workspace --doc
+
+plugin-tests: prerequisites
+	cargo test --release --workspace $(PLUGIN_FLAGS)
+
+end-to-end-tests: tests plugins
+	trap tests/servers/down EXIT; tests/servers/up; cargo test --release --workspace --test all
+
+$(CARGO_DENY):
+	@echo "building cargo-deny: takes minutes, once"
+	nice cargo install cargo-deny --version 0.20.2 --locked --quiet --root $(CACHE)/tools

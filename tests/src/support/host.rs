@@ -1,0 +1,227 @@
+//! The `rillgate` command as a process: started, signalled, killed, awaited.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::kafka::Cluster;
+use super::servers::target;
+use super::store::Place;
+
+/// A pipelines.toml in a folder of its own.
+#[derive(Debug, Clone)]
+pub struct Config {
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Config {
+    /// `pipelines` are the sections `[pipeline...]`, as they stand.
+    pub fn new(cluster: &Cluster, place: &Place, pipelines: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("rillgate-config-").tempdir().unwrap();
+        // Many hosts run side by side in the tests: each listens where there is room.
+        let http = "[http]\nlisten = \"127.0.0.1:0\"\n";
+        let toml = format!("{}\n{}\n{http}\n{pipelines}", cluster.toml(), place.toml());
+        std::fs::write(folder.path().join("pipelines.toml"), toml).unwrap();
+        Self { folder: Arc::new(folder) }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("pipelines.toml")
+    }
+
+    /// Starts `rillgate run`, which goes on until it is told to stop.
+    pub fn run(&self) -> Host {
+        self.host(&["run"])
+    }
+
+    /// Runs until everything that the topics had at the start is committed. Panics if that fails or takes longer than `bound`.
+    pub fn catch_up(&self, bound: Duration) {
+        self.host(&["run", "--until-caught-up"]).ends_within(bound).expect_code(0);
+    }
+
+    /// `rillgate verify`; panics unless the log and the tables agree.
+    pub fn verify(&self) {
+        self.host(&["verify"]).ends_within(Duration::from_secs(120)).expect_code(0);
+    }
+
+    /// Starts the command with these arguments and this configuration.
+    pub fn host(&self, arguments: &[&str]) -> Host {
+        let path = self.path();
+        let mut all: Vec<&str> = arguments.to_vec();
+        all.extend(["--config", path.to_str().unwrap()]);
+        Host::start(&all)
+    }
+}
+
+/// A running `rillgate`; killed when dropped.
+#[derive(Debug)]
+pub struct Host {
+    child: Child,
+    written: Arc<Mutex<String>>,
+    /// Says nothing, and ends when the process has closed its output.
+    closed: Receiver<()>,
+}
+
+/// How a `rillgate` ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// What it wrote, both streams.
+    pub output: String,
+}
+
+impl Ended {
+    /// Panics, showing the output, if it ended otherwise.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "exit code; it wrote:\n{}", tail(&self.output));
+        self
+    }
+
+    /// Panics, showing the output, unless it wrote `text` (in upper or lower case).
+    #[track_caller]
+    pub fn expect_output(self, text: &str) -> Self {
+        assert!(self.output.to_lowercase().contains(&text.to_lowercase()), "no {text:?} in:\n{}", tail(&self.output));
+        self
+    }
+}
+
+impl Host {
+    /// Starts `rillgate` with these arguments: the one that `RILLGATE_BIN` names, or what was built beside this test.
+    pub fn start(arguments: &[&str]) -> Self {
+        let binary = std::env::var_os("RILLGATE_BIN").map_or_else(|| target().join("release/rillgate"), PathBuf::from);
+        assert!(binary.is_file(), "{} is missing: run `make build`", binary.display());
+        Self::spawn(&binary, arguments)
+    }
+
+    fn spawn(binary: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let written = Arc::new(Mutex::new(String::new()));
+        let (open, closed) = mpsc::channel::<()>();
+        collect(child.stderr.take().unwrap(), &written, open.clone());
+        collect(child.stdout.take().unwrap(), &written, open);
+        Self { child, written, closed }
+    }
+
+    /// How it ends, if it does so within `bound`.
+    pub fn ends(&mut self, bound: Duration) -> Option<Ended> {
+        match self.closed.recv_timeout(bound) {
+            Err(RecvTimeoutError::Timeout) => None,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+                let code = self.child.wait().unwrap().code();
+                Some(Ended { code, output: self.output() })
+            }
+        }
+    }
+
+    /// How it ends; panics if it doesn't within `bound`.
+    #[track_caller]
+    pub fn ends_within(mut self, bound: Duration) -> Ended {
+        let ended = self.ends(bound);
+        ended.unwrap_or_else(|| panic!("still running after {bound:?}; it wrote:\n{}", tail(&self.output())))
+    }
+
+    /// Lets it run for `time`, then kills it (SIGKILL). Panics if it ends by itself before.
+    #[track_caller]
+    pub fn kill_after(mut self, time: Duration) {
+        if let Some(ended) = self.ends(time) {
+            panic!("ended by itself with {:?}; it wrote:\n{}", ended.code, tail(&ended.output));
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop (SIGTERM) and expects that it does so in order.
+    #[track_caller]
+    pub fn stop(self) {
+        self.signal("TERM");
+        self.ends_within(Duration::from_secs(60)).expect_code(0);
+    }
+
+    /// Sends a signal: `TERM`, `HUP`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// What it has written so far, both streams.
+    pub fn output(&self) -> String {
+        self.written.lock().unwrap().clone()
+    }
+
+    /// Panics, showing what it wrote, if it has ended.
+    #[track_caller]
+    pub fn expect_running(&mut self) {
+        if let Some(ended) = self.ends(Duration::ZERO) {
+            panic!("ended with {:?}; it wrote:\n{}", ended.code, tail(&ended.output));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Gathers the lines of a stream; holds `open` until the stream ends.
+fn collect(stream: impl std::io::Read + Send + 'static, written: &Arc<Mutex<String>>, open: mpsc::Sender<()>) {
+    let written = Arc::clone(written);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let mut written = written.lock().unwrap();
+            written.push_str(&String::from_utf8_lossy(&line));
+            written.push('\n');
+        }
+        drop(open);
+    });
+}
+
+/// The last lines of a text: the reason is at the end.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Host {
+        Host::spawn(Path::new("/bin/sh"), &["-c", script])
+    }
+
+    #[test]
+    fn output_and_exit_code_are_seen() {
+        let ended = shell("echo out; echo err >&2; exit 3").ends_within(Duration::from_secs(30));
+        ended.expect_code(3).expect_output("out").expect_output("ERR");
+    }
+
+    #[test]
+    fn a_process_that_runs_is_awaited_signalled_and_killed() {
+        let mut host = shell("echo ready; exec cat /dev/zero >/dev/null");
+        super::super::wait::until(Duration::from_secs(30), "the process", || {
+            host.output().contains("ready").then_some(())
+        });
+        host.expect_running();
+        assert!(host.ends(Duration::from_millis(1)).is_none());
+        host.signal("STOP");
+        host.signal("CONT");
+        host.kill_after(Duration::from_millis(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "ended by itself with Some(0)")]
+    fn a_process_that_ends_before_it_is_killed_is_noticed() {
+        shell("exit 0").kill_after(Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,181 @@
+//! Topics and records on a real Kafka.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+
+use super::servers::servers;
+use super::store::runtime;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A cluster, by the properties that reach it.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    properties: Vec<(String, String)>,
+}
+
+impl Cluster {
+    /// The cluster behind `bootstrap`, without authentication.
+    pub fn at(bootstrap: &str) -> Self {
+        Self { properties: vec![("bootstrap.servers".to_owned(), bootstrap.to_owned())] }
+    }
+
+    /// The shared cluster, by its plain listener.
+    pub fn shared() -> Self {
+        Self::at(&servers().kafka)
+    }
+
+    /// The shared cluster, by its listener that wants SASL, with this password.
+    pub fn shared_sasl(mechanism: &str, password: &str) -> Self {
+        Self::at(&servers().kafka_sasl)
+            .with("security.protocol", "SASL_PLAINTEXT")
+            .with("sasl.mechanism", mechanism)
+            .with("sasl.username", &servers().kafka_user)
+            .with("sasl.password", password)
+    }
+
+    /// With one more property of librdkafka.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The section `[kafka]` for the host. A consumer that is killed is missed after two seconds, not after 45.
+    pub fn toml(&self) -> String {
+        let quick = Self::clone(self)
+            .with("session.timeout.ms", "2000")
+            .with("heartbeat.interval.ms", "500")
+            .with("topic.metadata.refresh.interval.ms", "1000");
+        let lines: Vec<String> =
+            quick.properties.iter().map(|(name, value)| format!("\"{name}\" = \"{value}\"\n")).collect();
+        format!("[kafka]\n{}", lines.concat())
+    }
+
+    /// Makes a topic with properties of its own (`retention.ms`, `cleanup.policy` ...).
+    pub fn create_topic(&self, name: &str, partitions: i32, properties: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (name, value) in properties {
+            topic = topic.set(name, value);
+        }
+        let results = runtime().block_on(self.admin().create_topics([&topic], &AdminOptions::new()));
+        results.unwrap().remove(0).unwrap();
+    }
+
+    /// Removes a topic and everything in it.
+    pub fn delete_topic(&self, name: &str) {
+        let results = runtime().block_on(self.admin().delete_topics(&[name], &AdminOptions::new()));
+        results.unwrap().remove(0).unwrap();
+    }
+
+    /// The offset after the last record of a partition.
+    pub fn end_offset(&self, topic: &str, partition: i32) -> i64 {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1
+    }
+
+    /// How many members of a consumer group have partitions now, if the group is not about to share them out anew.
+    pub fn members_with_partitions(&self, group: &str) -> usize {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        let Ok(groups) = consumer.client().fetch_group_list(Some(group), TIMEOUT) else { return 0 };
+        let stable = groups.groups().iter().find(|found| found.name() == group && found.state() == "Stable");
+        // An assignment of no partitions is ten bytes: version, a count of zero topics, no user data.
+        let holds = |assignment: Option<&[u8]>| assignment.is_some_and(|bytes| bytes.len() > 10);
+        stable.map_or(0, |group| group.members().iter().filter(|member| holds(member.assignment())).count())
+    }
+
+    /// A producer.
+    pub fn producer(&self) -> Producer {
+        let failed = Arc::new(AtomicU64::new(0));
+        let mut config = self.config();
+        // What the topic holds must be what was sent, each once, or the tests would blame the host.
+        config.set("enable.idempotence", "true").set("linger.ms", "5").set("queue.buffering.max.messages", "500000");
+        let inner = config.create_with_context(Failures(Arc::clone(&failed))).unwrap();
+        Producer { inner, failed }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().unwrap()
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.extend(self.properties.iter().cloned());
+        config
+    }
+}
+
+/// One record to send.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record<'a> {
+    /// Where to; by hash of the key where it is not given.
+    pub partition: Option<i32>,
+    /// Null where it is not given.
+    pub key: Option<&'a [u8]>,
+    /// Null where it is not given.
+    pub value: Option<&'a [u8]>,
+    /// In order.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Milliseconds since 1970-01-01T00:00:00Z; now where it is not given.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// Sends records, each exactly once and, within a partition, in order.
+pub struct Producer {
+    inner: ThreadedProducer<Failures>,
+    failed: Arc<AtomicU64>,
+}
+
+impl Producer {
+    /// Hands a record over; waits only while the queue is full.
+    pub fn send(&self, topic: &str, record: &Record<'_>) {
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        message.partition = record.partition;
+        message.key = record.key;
+        message.payload = record.value;
+        message.timestamp = record.timestamp_ms;
+        if !record.headers.is_empty() {
+            let add =
+                |all: OwnedHeaders, (key, value): &(&str, Option<&[u8]>)| all.insert(Header { key, value: *value });
+            message.headers = Some(record.headers.iter().fold(OwnedHeaders::new(), add));
+        }
+        loop {
+            match self.inner.send(message) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.inner.poll(Duration::from_millis(20));
+                    message = back;
+                }
+                Err((error, _)) => panic!("{topic}: {error}"),
+            }
+        }
+    }
+
+    /// Returns when the broker has everything; panics if something was lost on the way.
+    pub fn flush(&self) {
+        self.inner.flush(TIMEOUT).unwrap();
+        assert_eq!(self.failed.load(Ordering::Relaxed), 0, "records that the broker did not take");
+    }
+}
+
+struct Failures(Arc<AtomicU64>);
+
+impl rdkafka::ClientContext for Failures {}
+
+impl ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
