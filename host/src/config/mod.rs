@@ -96,8 +96,8 @@ impl Flawed {
     }
 }
 
-impl From<Flawed> for Problems {
-    fn from(flawed: Flawed) -> Self {
+impl From<Box<Flawed>> for Problems {
+    fn from(flawed: Box<Flawed>) -> Self {
         flawed.problems
     }
 }
@@ -114,11 +114,11 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Config, Problems> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_flawed(path: &Path, overrides: &[String]) -> Result<Config, Flawed> {
+pub fn load_flawed(path: &Path, overrides: &[String]) -> Result<Config, Box<Flawed>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let problem = Problem::error("", format!("{} can't be read: {error}", path.display()));
         let problems = Problems(vec![problem.hint("name the file by --config or RILLGATE_CONFIG")]);
-        Flawed { problems, pipelines: IndexMap::new(), base: PathBuf::new(), places: Report::default() }
+        Box::new(Flawed { problems, pipelines: IndexMap::new(), base: PathBuf::new(), places: Report::default() })
     })?;
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     parse(&text, &path.display().to_string(), base, overrides, &|name| std::env::var(name).ok())
@@ -132,7 +132,7 @@ pub fn parse(
     base: &Path,
     overrides: &[String],
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, Flawed> {
+) -> Result<Config, Box<Flawed>> {
     let mut report = Report::default();
     report.sources.add(file, text, Syntax::Toml);
     let mut root = parse_toml(text, &mut report);
@@ -177,7 +177,7 @@ pub fn parse(
             report.problems.clone_from(&problems.0);
             let mut pipelines = resolved.pipelines;
             pipelines.retain(|name, _| !report.touched(&format!("pipeline.{name}")));
-            Err(Flawed { problems, pipelines, base: base.to_owned(), places: report })
+            Err(Box::new(Flawed { problems, pipelines, base: base.to_owned(), places: report }))
         }
     }
 }

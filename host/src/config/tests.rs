@@ -18,7 +18,7 @@ fn parse_with(text: &str, overrides: &[&str]) -> Result<Config, Problems> {
     Ok(parse_flawed(text, overrides)?)
 }
 
-fn parse_flawed(text: &str, overrides: &[&str]) -> Result<Config, Flawed> {
+fn parse_flawed(text: &str, overrides: &[&str]) -> Result<Config, Box<Flawed>> {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
     parse(text, "pipelines.toml", Path::new("."), &overrides, &env)
 }
