@@ -151,7 +151,7 @@ fn environment(config: &Config, probe_store: ProbeStore<'_>) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::mocking::MockCluster;
+    use crate::kafka::EmbeddedBroker;
 
     /// Checks a file with one pipeline that reads `topic` from `servers`.
     fn check_with(servers: &str, topic: &str, more: &str, probe_store: ProbeStore<'_>) -> Checked {
@@ -167,23 +167,22 @@ mod tests {
 
     #[test]
     fn broker_and_store_are_asked_and_exit_codes_tell_them_from_the_configuration() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("there", 1, 1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let broker = EmbeddedBroker::start(&["there"], 1).unwrap();
+        let servers = broker.servers();
 
-        let checked = check_with(&servers, "there", "", &|_, _| Ok(()));
+        let checked = check_with(servers, "there", "", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.pipelines.len()), (0, 1), "{checked:?}");
 
-        let checked = check_with(&servers, "gone", "", &|store, _| Err(format!("no {}", store.url)));
+        let checked = check_with(servers, "gone", "", &|store, _| Err(format!("no {}", store.url)));
         assert_eq!(checked.exit_code(), 3);
         let found: Vec<_> =
             checked.environment.0.iter().map(|p| (p.path.as_str(), p.location.as_ref().map(|at| at.line))).collect();
         assert_eq!(found, [("store", Some(2)), ("pipeline.p.topic", Some(4))], "{}", checked.environment);
 
-        let checked = check_with(&servers, "there", "rows = 3\n", &|_, _| Ok(()));
+        let checked = check_with(servers, "there", "rows = 3\n", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
 
-        let checked = check_with(&servers, "there", "columns.b = 'text'\n", &|_, _| Ok(()));
+        let checked = check_with(servers, "there", "columns.b = 'text'\n", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
     }
 }
