@@ -8,5 +8,6 @@ mod faults;
 mod group;
 mod kill;
 mod layering;
+mod offsets;
 mod servers;
 mod support;
