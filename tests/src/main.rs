@@ -3,6 +3,8 @@
 //! `make test` starts the servers and ends them; to run one test again and again, `tests/servers/up` once and then
 //! `cargo test --release --workspace --test all <name>`.
 
+mod bad_input;
+mod bad_plugins;
 mod exactly_once;
 mod faults;
 mod group;
