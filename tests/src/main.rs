@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bad_plugins;
+mod check;
 mod exactly_once;
 mod faults;
 mod group;
@@ -12,3 +13,4 @@ mod kill;
 mod layering;
 mod servers;
 mod support;
+mod systems;
