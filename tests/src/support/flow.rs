@@ -16,7 +16,7 @@ use super::wait::{seconds, until};
 pub const TABLE: &str = "railway_station/passenger_flow";
 
 /// 2026-01-01T00:00:00Z in milliseconds, when record 0 was made; each record is `STEP_MS` later than the one before.
-const EPOCH_MS: u64 = 1_767_225_600_000;
+pub const EPOCH_MS: u64 = 1_767_225_600_000;
 const STEP_MS: u64 = 1_500;
 
 /// One record in this many has no value, or an empty one; those are skipped.
@@ -203,7 +203,7 @@ fn value(i: u64) -> Option<Vec<u8>> {
 }
 
 /// ISO-8601 of a time in 2026, milliseconds since 1970-01-01T00:00:00Z.
-fn iso(ms: u64) -> String {
+pub fn iso(ms: u64) -> String {
     const MONTHS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let since = ms - EPOCH_MS;
     let (mut day, time) = (since / 86_400_000, since % 86_400_000);
