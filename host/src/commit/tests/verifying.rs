@@ -136,6 +136,14 @@ async fn files_of_a_newest_commit_may_still_be_on_their_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn files_of_an_earlier_commit_are_missing_even_if_they_are_staged() {
+    let world = written().await;
+    let file = world.commits().await[1].files[0].clone();
+    world.tables.rename(&Path::from(RIDES), &world.control_path(&file.staged)).await.unwrap();
+    assert_problems(&world, &["city/rides/hour=9/trips-3-10-0.txt: decided, but not there"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_older_than_a_cleaned_log_are_uncovered_and_no_orphans() {
     let world = written().await;
     world.remove_entry(0).await;
