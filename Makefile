@@ -32,8 +32,9 @@ lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of d
 	$(CARGO_DENY) --all-features --workspace --config deny.toml --manifest-path plugins/Cargo.toml check licenses bans sources
 	cargo test --release --workspace --test all layering::
 
-bench: build ## Benchmarks
-	cargo bench --workspace --bench '*' $(ARGS)
+bench: tests plugins ## Benchmarks, with the reference job on a real Kafka, into target/bench/results.json
+	trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(abspath $(TARGET))/bench/results.json \
+	  cargo bench --workspace --bench '*' $(ARGS)
 
 clean: ## Removes what was built, but not the cache
 	cargo clean

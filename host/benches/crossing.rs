@@ -6,6 +6,8 @@
 #[path = "../src/plugin/tests/guest.rs"]
 mod guest;
 
+mod common;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -41,6 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         times.sort_by(f64::total_cmp);
         println!("{rows:>8} {:>16.1} {:>16.1}", times[calls / 2], times[0]);
+        if rows == 4096 {
+            common::record("crossing_ns_per_record", times[calls / 2], "ns");
+        }
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench decode`, or with the name of a case: `cargo bench --bench decode -- json`.
 
+mod common;
+
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -79,6 +81,9 @@ fn measure(name: &str, options: &DecodeOptions, columns: &[(&str, &str)], record
     nanos.sort_by(f64::total_cmp);
     let (median, best) = (nanos[BATCHES / 2], nanos[0]);
     println!("{name:<26} {median:6.1} ns/record, at best {best:6.1} ({} bytes/record)", bytes / RECORDS);
+    if name == "json_190" {
+        common::record("decode_json_ns_per_record", median, "ns");
+    }
 }
 
 /// 190 bytes and 7 fields: passenger_flow as the railway's feed writes it.

@@ -3,6 +3,8 @@
 //! The table is the reference job's: a unique id, a train (1,000 values), a station (64), a timestamp, three floats, in
 //! batches of 4,096 rows. `cargo bench -p rillgate --bench encode [part of a variant's name]`
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +14,12 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use rillgate::batch::RecordBatch;
 use rillgate::encode::{Format, Output, TableOptions, TableWriter};
+
+use common::Numbers;
+
+// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROWS: usize = 4_096;
 const BATCHES: usize = 256;
@@ -76,20 +84,24 @@ fn tables(wanted: &str, batches: &[RecordBatch]) {
     }
 }
 
-/// Runs one variant three times and prints the best.
+/// Runs one variant three times and prints the median and the best.
 fn measure(wanted: &str, name: &str, mut run: impl FnMut() -> usize) {
     if !name.contains(wanted) {
         return;
     }
     let records = (ROWS * BATCHES) as f64;
-    let mut best = f64::MAX;
     let mut bytes = 0;
-    for _ in 0..3 {
+    let mut nanos = [(); 3].map(|()| {
         let start = Instant::now();
         bytes = run();
-        best = best.min(start.elapsed().as_nanos() as f64 / records);
+        start.elapsed().as_nanos() as f64 / records
+    });
+    nanos.sort_by(f64::total_cmp);
+    let [best, median, _] = nanos;
+    println!("{name:<44} {median:>7.1} ns/record, at best {best:>7.1} {:>7.1} bytes/record", bytes as f64 / records);
+    if name == "table parquet" {
+        common::record("encode_parquet_ns_per_record", median, "ns");
     }
-    println!("{name:<44} {best:>7.1} ns/record {:>7.1} bytes/record", bytes as f64 / records);
 }
 
 fn parquet_variants(wanted: &str, batches: &[RecordBatch]) {
@@ -158,23 +170,6 @@ fn parquet_variants(wanted: &str, batches: &[RecordBatch]) {
     }
 }
 
-/// Numbers that look random and are the same each time (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 fn reference_batches() -> Vec<RecordBatch> {
     let mut numbers = Numbers(7);
     let start = 1_767_225_600_000_000; // 2026-01-01
@@ -182,14 +177,14 @@ fn reference_batches() -> Vec<RecordBatch> {
         .map(|batch| {
             let rows = || 0..ROWS;
             let id: StringArray = rows().map(|row| Some(format!("psf{:09}", batch * ROWS + row))).collect();
-            let train: StringArray = rows().map(|_| Some(format!("train-{:04}", numbers.next() % 1_000))).collect();
-            let station: StringArray = rows().map(|_| Some(format!("Station {}", numbers.next() % 64))).collect();
+            let train: StringArray = rows().map(|_| Some(format!("train-{:04}", numbers.draw() % 1_000))).collect();
+            let station: StringArray = rows().map(|_| Some(format!("Station {}", numbers.draw() % 64))).collect();
             let timestamp: TimestampMicrosecondArray =
                 rows().map(|row| Some(start + ((batch * ROWS + row) / 20 * 1_000_000) as i64)).collect();
             let waiting: Float64Array = rows().map(|_| Some(-5.0 * (1.0 - numbers.unit()).ln())).collect();
             let check: Float64Array = rows().map(|_| Some(1.0 + 2.0 * numbers.unit())).collect();
             let factor: Float64Array =
-                rows().map(|_| Some(if numbers.next().is_multiple_of(10) { 0.5 } else { 1.0 })).collect();
+                rows().map(|_| Some(if numbers.draw().is_multiple_of(10) { 0.5 } else { 1.0 })).collect();
             let columns: Vec<(&str, ArrayRef)> = vec![
                 ("id", Arc::new(id)),
                 ("train_id", Arc::new(train)),

@@ -1,0 +1,113 @@
+//! What the benchmarks share: results that machines read, the budget they are held against, and numbers that look random.
+//!
+//! `RILLGATE_BENCH_RESULTS` names the file of results, a list of `{"name", "value", "unit"}`. A result replaces the one of
+//! its name, so that one benchmark can be run again by itself. Without the variable results are only printed.
+
+// Each benchmark is a binary of its own and uses what it needs.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+/// What a result is held against.
+struct Budget {
+    name: &'static str,
+    /// Whether more is better.
+    more: bool,
+    /// Where we want to be.
+    goal: f64,
+    /// What must not be missed any more.
+    kept: f64,
+}
+
+/// A name that isn't here is recorded all the same.
+const BUDGET: [Budget; 6] = [
+    Budget { name: "crossing_ns_per_record", more: false, goal: 10.0, kept: 20.0 },
+    Budget { name: "decode_json_ns_per_record", more: false, goal: 150.0, kept: 280.0 },
+    Budget { name: "encode_parquet_ns_per_record", more: false, goal: 100.0, kept: 250.0 },
+    Budget { name: "latency_first_to_last_record", more: false, goal: 2.0, kept: 2.0 },
+    Budget { name: "pipeline_records_per_cpu_second", more: true, goal: 1_300_000.0, kept: 800_000.0 },
+    Budget { name: "pipeline_records_per_second", more: true, goal: 2_000_000.0, kept: 500_000.0 },
+];
+
+/// Keeps a result in the file of results.
+pub fn record(name: &str, value: f64, unit: &str) {
+    let Some(path) = results_file() else { return };
+    let mut results = read(&path);
+    results.retain(|result| result["name"] != name);
+    results.push(json!({ "name": name, "value": value, "unit": unit }));
+    results.sort_by_key(|result| result["name"].as_str().map(str::to_owned));
+    let lines: Vec<String> = results.iter().map(|result| format!("  {result}")).collect();
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).expect("a folder for the results");
+    }
+    fs::write(&path, format!("[\n{}\n]\n", lines.join(",\n"))).expect("the results written");
+}
+
+/// Prints all results so far beside their targets.
+pub fn print_table() {
+    let Some(path) = results_file() else { return };
+    println!("\n{:<38} {:>12}  {:<10} target", "name", "value", "unit");
+    for result in read(&path) {
+        let (name, unit) = (result["name"].as_str().unwrap_or_default(), result["unit"].as_str().unwrap_or_default());
+        let value = result["value"].as_f64().unwrap_or(f64::NAN);
+        println!("{name:<38} {:>12}  {unit:<10} {}", number(value), target(name, value));
+    }
+    println!("(in {})", path.display());
+}
+
+fn target(name: &str, value: f64) -> String {
+    let Some(budget) = BUDGET.iter().find(|budget| budget.name == name) else { return String::new() };
+    let (word, missed) = match budget.more {
+        true => ("at least", value < budget.kept),
+        false => ("at most", value > budget.kept),
+    };
+    let verdict = if missed { format!(": MISSED, and even {}", number(budget.kept)) } else { String::new() };
+    format!("{word} {}{verdict}", number(budget.goal))
+}
+
+/// Large numbers with their thousands apart, small ones with a digit or two after the point.
+fn number(value: f64) -> String {
+    if value.abs() < 1000.0 {
+        return format!("{value:.2}");
+    }
+    let digits = format!("{value:.0}");
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+fn results_file() -> Option<PathBuf> {
+    std::env::var_os("RILLGATE_BENCH_RESULTS").map(PathBuf::from)
+}
+
+fn read(path: &Path) -> Vec<Value> {
+    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Numbers that look random and are the same each time (splitmix64).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// The next one.
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 up to, but not, 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// From 0 up to, but not, `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
+}
