@@ -133,8 +133,10 @@ impl Task {
         let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
         let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
         resources.progress.committed.store(start, Ordering::Release);
+        let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
+        metrics.committed_offset.set(start as f64);
         Ok(Self {
-            metrics: TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition),
+            metrics,
             pending: KafkaMessages::new(partition),
             pending_since: None,
             position: start,
@@ -213,6 +215,9 @@ impl Task {
 
     /// The way of the data: messages, rows, rows as plugins make them, bytes of files.
     fn process(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
+        // Plugins log within it.
+        let _named =
+            tracing::info_span!("task", pipeline = %self.plan.pipeline, partition = %self.queue.partition).entered();
         let messages = &self.pending;
         let decoded = self.decoder.decode(messages);
         for rejection in &decoded.rejected {

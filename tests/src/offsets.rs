@@ -51,7 +51,8 @@ impl Numbers {
         let mut table = Reader::open(&self.place, TABLE, "parquet");
         let row = table.row("select coalesce(list(n order by n), []) from t");
         let expected: Vec<i64> = numbers.into_iter().collect();
-        assert_eq!(row[0], serde_json::json!(expected));
+        // Lists come out of the reader as text.
+        assert_eq!(row[0], format!("{expected:?}"));
     }
 }
 
