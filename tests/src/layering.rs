@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(check("task.rs", "use crate::{decode, plugin, encode, commit, pipeline};"), none);
         assert_eq!(check("supervisor.rs", "use crate::{task, config};"), none);
         assert_eq!(check("cli.rs", "use crate::{supervisor, demo, http};"), none);
-        assert_eq!(check("demo.rs", "use crate::feed;\nuse rdkafka::mocking::MockCluster;"), none);
+        assert_eq!(check("feed.rs", "use crate::kafka;\nuse rdkafka::mocking::MockCluster;"), none);
     }
 
     #[test]
