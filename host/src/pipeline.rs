@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::batch::SchemaRef;
+use crate::batch::{COLUMN_TYPES, SchemaRef};
 use crate::config::{OutputOptions, PipelineOptions, Problem, TransformOptions, nearest};
 use crate::decode::{ColumnOptions, DecodeError, Decoder};
 use crate::encode::{TableOptions, TableWriter};
@@ -131,7 +131,12 @@ fn input(path: &str, options: &PipelineOptions, problems: &mut Vec<Problem>) -> 
             return None;
         };
         let at = key.map(|key| format!(".{key}")).unwrap_or_default();
-        problems.push(Problem::error(format!("{path}.columns.{name}{at}"), problem));
+        let problem = Problem::error(format!("{path}.columns.{name}{at}"), problem);
+        let given = columns.get(&name).filter(|_| key == Some("type")).map(|column| column.data_type.as_str());
+        problems.push(match given.and_then(|given| nearest(given, COLUMN_TYPES.into_iter())) {
+            Some(near) => problem.hint(format!("did you mean `{near}`?")),
+            None => problem,
+        });
         columns.shift_remove(&name)?;
     }
 }

@@ -25,14 +25,14 @@ url = "lake"
 [pipeline.arrivals]
 topic = "train_arrivals"
 decode = { format = "json" }
-columns = { id = "utf8", at = "timestamp" }
+columns = { id = "utf8", at = "timestamp", passengers = "int46" }
 transform = [{ plugin = "plugins/gone.wasm" }]
 sink = { table = "trains/arrivals", partition_by = ["date"] }
 
 [pipeline.flow]
 topic = "passenger_flow"
 decode = { format = "json" }
-columns = { id = "utf8", at = "timestamp", waiting = "float46" }
+columns = { id = "utf8", at = "timestamp" }
 transfrom = []
 group = "flow-${RILLGATE_TEST_THAT_IS_NOT_SET}"
 
@@ -44,8 +44,8 @@ every = "180 parsecs"
 /// Line, column, path, and words of the hint.
 const EXPECTED: [(u64, u64, &str, &str); 6] = [
     (3, 1, "kafka.sesion.timeout.ms", "did you mean `session.timeout.ms`?"),
+    (11, 57, "pipeline.arrivals.columns.passengers.type", "did you mean `int64`?"),
     (12, 25, "pipeline.arrivals.transform[0].plugin", "is it built?"),
-    (18, 54, "pipeline.flow.columns.waiting.type", "did you mean `float64`?"),
     (19, 1, "pipeline.flow.transfrom", "did you mean `transform`?"),
     (20, 15, "pipeline.flow.group", "RILLGATE_TEST_THAT_IS_NOT_SET"),
     (24, 9, "pipeline.flow.sink.every", "180s"),
