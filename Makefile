@@ -18,7 +18,7 @@ help: ## What there is
 
 build: host plugins ## The host in release, and all plugins
 
-demo: build ## The five systems on an embedded broker, with files under ./lake; ARGS="--for 30s" to end by itself
+demo: build ## The simulated systems on an embedded broker, with files under ./lake; ARGS="--for 30s" to end by itself
 	$(RILLGATE) demo $(ARGS)
 
 test: lint tests plugins unit-tests plugin-tests end-to-end-tests ## Everything that is checked: lint, unit tests, plugins, end to end

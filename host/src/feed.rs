@@ -1,6 +1,6 @@
 //! Sends the records of a simulated system to Kafka, at the pace asked for, and waits until each is acknowledged.
 //!
-//! What `simulate` does, and `demo` for each of the five systems. What the records are is `rillgate_feeds`'s business.
+//! What `simulate` does, and `demo` for each simulated system. What the records are is `rillgate_feeds`'s business.
 
 mod sender;
 

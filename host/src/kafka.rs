@@ -33,7 +33,20 @@ pub fn check_property(name: &str, value: &str) -> Result<(), PropertyError> {
     }
 }
 
-/// The names of librdkafka's properties that have a value by default, to find what a mistyped one may have meant.
+/// Properties that people set and that have no value by default, so that librdkafka doesn't list them.
+const UNLISTED: [&str; 9] = [
+    "bootstrap.servers",
+    "sasl.password",
+    "sasl.username",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.key.password",
+    "statistics.interval.ms",
+];
+
+/// The names of librdkafka's properties, to find what a mistyped one may have meant.
 pub fn property_names() -> Vec<String> {
     let Ok(config) = ClientConfig::new().create_native_config() else { return Vec::new() };
     let mut count = 0;
@@ -41,8 +54,8 @@ pub fn property_names() -> Vec<String> {
     // turn, that are ours until they are freed; they are copied before that.
     unsafe {
         let dump = bindings::rd_kafka_conf_dump(config.ptr(), &mut count);
-        let names =
-            (0..count).step_by(2).map(|at| CStr::from_ptr(*dump.add(at)).to_string_lossy().into_owned()).collect();
+        let listed = (0..count).step_by(2).map(|at| CStr::from_ptr(*dump.add(at)).to_string_lossy().into_owned());
+        let names = listed.chain(UNLISTED.map(str::to_owned)).collect();
         bindings::rd_kafka_conf_dump_free(dump, count);
         names
     }

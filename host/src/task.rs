@@ -4,22 +4,27 @@
 //! on Kafka (uploads and commits run on tokio while it goes on with the next epoch); rows that a COMMIT doesn't account for
 //! are never seen by a reader.
 
+mod epoch;
+mod plan;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use indexmap::IndexMap;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::batch::{Messages, SchemaRef};
-use crate::commit::{Commit, LogError, Stage, Store, TaskLog};
-use crate::decode::{ColumnOptions, DecodeOptions, Decoder};
-use crate::encode::{DeadLetterFormat, DeadLetters, EncodeError, Output, TableOptions, TableWriter};
+use crate::commit::{LogError, Stage, Store, TaskLog};
+use crate::decode::Decoder;
+use crate::encode::{DeadLetters, EncodeError, Output, TableOptions, TableWriter};
 use crate::metrics::TaskMetrics;
 use crate::plugin::{BatchTime, Chain, ChainError};
 use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
+
+use epoch::Epoch;
+pub use plan::{Plan, Trigger};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;
@@ -28,51 +33,6 @@ const LINGER: Duration = Duration::from_millis(10);
 
 /// How soon to look again for room in the uploads.
 const ROOM: Duration = Duration::from_millis(20);
-
-/// What the tasks of a pipeline have in common.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// How values become columns.
-    pub decode: DecodeOptions,
-    /// Which columns.
-    pub columns: IndexMap<String, ColumnOptions>,
-    /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped.
-    pub tables: Vec<Option<(TableOptions, SchemaRef)>>,
-    /// How dead letters are written.
-    pub dead_letters: DeadLetterFormat,
-    /// When an epoch ends.
-    pub trigger: Trigger,
-    /// Messages in a batch, at most.
-    pub batch_rows: usize,
-    /// Digests of the plugins.
-    pub plugins: Vec<String>,
-    /// Digest of the pipeline's configuration.
-    pub config: String,
-}
-
-impl Plan {
-    /// What the footer of a Parquet file says of its making.
-    fn footer(&self) -> [(String, String); 3] {
-        [
-            ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("rillgate.pipeline".to_owned(), self.pipeline.clone()),
-            ("rillgate.plugins".to_owned(), self.plugins.join(",")),
-        ]
-    }
-}
-
-/// An epoch ends, for all its open files, when the first of these is reached.
-#[derive(Debug, Clone, Copy)]
-pub struct Trigger {
-    /// Time since its first message.
-    pub every: Duration,
-    /// Size of its largest open file, in bytes.
-    pub bytes: u64,
-    /// Rows in all its tables.
-    pub rows: u64,
-}
 
 /// What others may see of a task while it runs.
 #[derive(Debug, Default)]
@@ -105,6 +65,9 @@ pub enum Stepped {
     Finished,
 }
 
+/// Told how far a task has come.
+pub type Acknowledge = Arc<dyn Fn(&TopicPartition, i64) + Send + Sync>;
+
 /// What a task needs beside its plan.
 pub struct Resources {
     /// Where tables and control files go.
@@ -112,7 +75,7 @@ pub struct Resources {
     /// Where uploads and commits run.
     pub runtime: Handle,
     /// Told the offset after each COMMIT.
-    pub acknowledge: Arc<dyn Fn(&TopicPartition, i64) + Send + Sync>,
+    pub acknowledge: Acknowledge,
     /// Read by the supervisor.
     pub progress: Arc<Progress>,
     /// Commit at once when this offset is reached.
@@ -143,18 +106,6 @@ pub struct Task {
     metrics: TaskMetrics,
 }
 
-/// What is not decided yet: offsets `[start, end)`.
-#[derive(Debug)]
-struct Epoch {
-    start: i64,
-    end: i64,
-    since: Option<Instant>,
-    /// Files begun, by which they are named.
-    files: u64,
-    skipped: u64,
-    dead_letters: u64,
-}
-
 /// Where the commit log is: with one epoch deciding at most, COMMIT n + 1 never overtakes n.
 enum LogAt {
     Here(Box<TaskLog>),
@@ -182,8 +133,10 @@ impl Task {
         let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
         let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
         resources.progress.committed.store(start, Ordering::Release);
+        let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
+        metrics.committed_offset.set(start as f64);
         Ok(Self {
-            metrics: TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition),
+            metrics,
             pending: KafkaMessages::new(partition),
             pending_since: None,
             position: start,
@@ -262,6 +215,9 @@ impl Task {
 
     /// The way of the data: messages, rows, rows as plugins make them, bytes of files.
     fn process(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
+        // Plugins log within it.
+        let _named =
+            tracing::info_span!("task", pipeline = %self.plan.pipeline, partition = %self.queue.partition).entered();
         let messages = &self.pending;
         let decoded = self.decoder.decode(messages);
         for rejection in &decoded.rejected {
@@ -429,42 +385,6 @@ impl Task {
 
     fn unwritten(&self, error: &EncodeError) -> TaskError {
         TaskError::Fatal(format!("{} from offset {}: {error}", self.queue.partition, self.epoch.end))
-    }
-}
-
-impl Epoch {
-    fn new(start: i64) -> Self {
-        Self { start, end: start, since: None, files: 0, skipped: 0, dead_letters: 0 }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.end == self.start
-    }
-
-    /// `<topic>-<partition>-<start offset>-<n>.<ext>`: no two epochs of a task begin at the same offset, unless the topic was
-    /// made anew, which n then tells.
-    fn next_file(&mut self, partition: &TopicPartition, generation: u32, extension: &str) -> String {
-        let n = u64::from(generation) * 1_000_000 + self.files;
-        self.files += 1;
-        // Readers take names that begin with _ or . for hidden.
-        let topic = match partition.topic.strip_prefix(['_', '.']) {
-            Some(rest) => format!("%{:02X}{rest}", partition.topic.as_bytes()[0]),
-            None => partition.topic.clone(),
-        };
-        format!("{topic}-{}-{}-{n}.{extension}", partition.partition, self.start)
-    }
-
-    fn decide(self, files: Vec<crate::commit::CommittedFile>, plan: &Plan) -> Commit {
-        Commit {
-            start: self.start,
-            end: self.end,
-            skipped: self.skipped,
-            dead_letters: self.dead_letters,
-            plugins: plan.plugins.clone(),
-            config: plan.config.clone(),
-            files,
-            ..Commit::default()
-        }
     }
 }
 

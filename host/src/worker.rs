@@ -4,6 +4,7 @@
 //! What never happens: a task moves from one worker to another; a worker waits while one of its tasks has work.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
@@ -99,9 +100,9 @@ impl Floor {
         match command {
             Command::Add { mut task, open, ended } => {
                 let pipeline = task.plan().pipeline.clone();
-                if !self.chains.contains_key(&pipeline) {
+                if let Entry::Vacant(place) = self.chains.entry(pipeline) {
                     match open() {
-                        Ok(chain) => drop(self.chains.insert(pipeline, chain)),
+                        Ok(chain) => drop(place.insert(chain)),
                         Err(error) => return ended(Err(TaskError::Fatal(error.to_string()))),
                     }
                 }

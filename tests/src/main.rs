@@ -3,10 +3,15 @@
 //! `make test` starts the servers and ends them; to run one test again and again, `tests/servers/up` once and then
 //! `cargo test --release --workspace --test all <name>`.
 
+mod bad_input;
+mod bad_plugins;
+mod check;
 mod exactly_once;
 mod faults;
 mod group;
 mod kill;
 mod layering;
+mod offsets;
 mod servers;
 mod support;
+mod systems;

@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde_json::json;
 
-use crate::config::{Config, PipelineOptions, Problem, Problems, StoreOptions, load};
+use crate::config::{Config, PipelineOptions, Problem, Problems, StoreOptions, load_flawed};
 use crate::kafka::{ProbeError, probe};
 use crate::pipeline::{Description, Pipeline};
 use crate::plugin::Engine;
@@ -73,27 +74,40 @@ pub fn check(
     engine: &Engine,
     probe_store: Option<ProbeStore<'_>>,
 ) -> Checked {
-    match load(file, overrides) {
+    match load_flawed(file, overrides) {
         Ok(mut config) => {
             config.pipelines.retain(|name, _| only.is_empty() || only.iter().any(|prefix| name.starts_with(prefix)));
             check_config(&config, engine, probe_store)
         }
-        Err(problems) => Checked { problems, ..Checked::default() },
+        Err(flawed) => {
+            // The pipelines that are not at fault are opened all the same: everything at once.
+            let (pipelines, problems) = open_all(&flawed.pipelines, engine, &flawed.base);
+            Checked { pipelines, problems: flawed.with(problems), environment: Problems::default() }
+        }
     }
 }
 
 /// [`check`] for a configuration that has been read.
 pub fn check_config(config: &Config, engine: &Engine, probe_store: Option<ProbeStore<'_>>) -> Checked {
-    let mut pipelines = Vec::new();
-    let mut problems = config.warnings.0.clone();
-    for (name, options) in &config.pipelines {
-        match Pipeline::open(name, options, engine, &config.base) {
-            Ok(pipeline) => pipelines.push(pipeline.describe()),
+    let (pipelines, mut problems) = open_all(&config.pipelines, engine, &config.base);
+    problems.extend(config.warnings.0.iter().cloned());
+    let environment = probe_store.map(|probe_store| environment(config, probe_store)).unwrap_or_default();
+    Checked { pipelines, problems: config.place(problems), environment: config.place(environment) }
+}
+
+fn open_all(
+    pipelines: &IndexMap<String, PipelineOptions>,
+    engine: &Engine,
+    base: &Path,
+) -> (Vec<Description>, Vec<Problem>) {
+    let (mut described, mut problems) = (Vec::new(), Vec::new());
+    for (name, options) in pipelines {
+        match Pipeline::open(name, options, engine, base) {
+            Ok(pipeline) => described.push(pipeline.describe()),
             Err(found) => problems.extend(found),
         }
     }
-    let environment = probe_store.map(|probe_store| environment(config, probe_store)).unwrap_or_default();
-    Checked { pipelines, problems: config.place(problems), environment: config.place(environment) }
+    (described, problems)
 }
 
 /// Asks each cluster for its topics, and the store.
@@ -137,7 +151,7 @@ fn environment(config: &Config, probe_store: ProbeStore<'_>) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::mocking::MockCluster;
+    use crate::kafka::EmbeddedBroker;
 
     /// Checks a file with one pipeline that reads `topic` from `servers`.
     fn check_with(servers: &str, topic: &str, more: &str, probe_store: ProbeStore<'_>) -> Checked {
@@ -153,23 +167,22 @@ mod tests {
 
     #[test]
     fn broker_and_store_are_asked_and_exit_codes_tell_them_from_the_configuration() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("there", 1, 1).unwrap();
-        let servers = cluster.bootstrap_servers();
+        let broker = EmbeddedBroker::start(&["there"], 1).unwrap();
+        let servers = broker.servers();
 
-        let checked = check_with(&servers, "there", "", &|_, _| Ok(()));
+        let checked = check_with(servers, "there", "", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.pipelines.len()), (0, 1), "{checked:?}");
 
-        let checked = check_with(&servers, "gone", "", &|store, _| Err(format!("no {}", store.url)));
+        let checked = check_with(servers, "gone", "", &|store, _| Err(format!("no {}", store.url)));
         assert_eq!(checked.exit_code(), 3);
         let found: Vec<_> =
             checked.environment.0.iter().map(|p| (p.path.as_str(), p.location.as_ref().map(|at| at.line))).collect();
         assert_eq!(found, [("store", Some(2)), ("pipeline.p.topic", Some(4))], "{}", checked.environment);
 
-        let checked = check_with(&servers, "there", "rows = 3\n", &|_, _| Ok(()));
+        let checked = check_with(servers, "there", "rows = 3\n", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
 
-        let checked = check_with(&servers, "there", "columns.b = 'text'\n", &|_, _| Ok(()));
+        let checked = check_with(servers, "there", "columns.b = 'text'\n", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
     }
 }

@@ -121,6 +121,9 @@ fn check(args: &CheckArgs, json: bool) -> Exit {
     let probe_store = args.online.then_some(&probe as check::ProbeStore<'_>);
     let ConfigArgs { config, overrides, only } = &args.config;
     let checked = check::check(config, overrides, only, &engine, probe_store);
+    if checked.pipelines.is_empty() && !checked.problems.has_errors() {
+        return report(&Problems(vec![none_begins_with(&args.config)]), json);
+    }
     if let Err(error) = checked.print(json) {
         return (Exit::Failed, error.to_string()).say("check");
     }
@@ -150,11 +153,14 @@ fn load(args: &ConfigArgs, json: bool) -> Result<Config, Exit> {
     if !args.only.is_empty() {
         config.pipelines.retain(|name, _| args.only.iter().any(|prefix| name.starts_with(prefix.as_str())));
         if config.pipelines.is_empty() {
-            let what = format!("no pipeline of {} begins with {}", args.config.display(), args.only.join(" or "));
-            return Err(report(&Problems(vec![Problem::error("", what)]), json));
+            return Err(report(&Problems(vec![none_begins_with(args)]), json));
         }
     }
     Ok(config)
+}
+
+fn none_begins_with(args: &ConfigArgs) -> Problem {
+    Problem::error("", format!("no pipeline of {} begins with {:?}", args.config.display(), args.only.join(" or ")))
 }
 
 /// Opens every pipeline: plugins compiled, schemas negotiated, or every problem with them.

@@ -8,12 +8,16 @@
 //! - [`verify`]: proof from outside that log and tables agree
 
 pub mod entry;
+#[cfg(test)]
+mod faults;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
 pub mod stage;
 pub mod store;
 pub mod task_log;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 pub use entry::{Commit, CommittedFile};

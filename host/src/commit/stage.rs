@@ -48,6 +48,9 @@ pub mod checksum {
     }
 }
 
+/// An upload under way.
+type Sending = JoinHandle<Result<(), LogError>>;
+
 /// The files that one epoch of a task writes.
 #[derive(Debug)]
 pub struct Stage {
@@ -70,13 +73,13 @@ struct Upload {
     part_bytes: usize,
     bytes: u64,
     hash: checksum::Hasher,
-    multipart: Option<(mpsc::UnboundedSender<Vec<Bytes>>, JoinHandle<Result<(), LogError>>)>,
+    multipart: Option<(mpsc::UnboundedSender<Vec<Bytes>>, Sending)>,
 }
 
 #[derive(Debug)]
 struct Closed {
     file: CommittedFile,
-    done: JoinHandle<Result<(), LogError>>,
+    done: Sending,
 }
 
 /// The closed files of an epoch, on their way into the store.

@@ -85,6 +85,13 @@ pub struct Location {
 }
 
 impl Location {
+    /// A place in a store of a test's own. Places of one `volume` must be reached by one client.
+    #[cfg(test)]
+    pub(super) fn of(store: Arc<dyn ObjectStore>, root: &str, volume: &str) -> Self {
+        let url = format!("{volume}/{root}");
+        Self { url, store, root: Path::from(root), volume: volume.to_owned() }
+    }
+
     /// The path of `relative` (as written in the commit log) below this location.
     pub fn path(&self, relative: &str) -> Result<Path, StoreError> {
         let whole = match self.root.as_ref() {

@@ -4,13 +4,14 @@
 //! Whatever the store answers, nothing moves on before it is certain: errors that may pass are retried, with jitter, for
 //! as long as it takes; a wrong or missing file stops the task.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStoreExt, PutMode};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
+use tokio::time::Instant;
 
 use super::entry::{self, Commit, CommittedFile, Entry};
 use super::machine::{Machine, Outcome, ProtocolError, Step};
@@ -136,15 +137,21 @@ impl TaskLog {
     {
         let machine = Machine::new(uuid::Uuid::new_v4().simple().to_string());
         let mut log = Self { store, folder, options, machine, written: Instant::now() };
+        let mut strays = Vec::new();
         loop {
             let outcome = match log.machine.step(&now()) {
                 Step::FirstOffset { logged } => Outcome::FirstOffset(first_offset(logged).await?),
                 Step::Ready => break,
-                step => log.perform(step).await?,
+                step => {
+                    if matches!(step, Step::Create { .. }) {
+                        strays = log.strays().await;
+                    }
+                    log.perform(step).await?
+                }
             };
             log.tell(outcome)?;
         }
-        log.remove_strays().await;
+        log.remove(strays).await;
         Ok(log)
     }
 
@@ -166,9 +173,7 @@ impl TaskLog {
     /// Decides an epoch and publishes its files. When this returns, every reader sees them.
     /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
     pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
-        if self.written.elapsed() > self.options.retention / 2 {
-            self.machine.give_up("its own silence: nothing was written for half of log_retention");
-        }
+        self.give_up_if_silent();
         if !matches!(self.machine.step(""), Step::Fenced { .. }) {
             let decided = self.machine.decide(commit);
             decided.map_err(|source| LogError::Protocol { folder: self.folder.clone(), source })?;
@@ -194,10 +199,22 @@ impl TaskLog {
     }
 
     fn tell(&mut self, outcome: Outcome) -> Result<(), LogError> {
-        if matches!(outcome, Outcome::Created) {
+        if matches!(outcome, Outcome::Created | Outcome::Taken(_)) {
+            // The answer may have come late, to a number freed meanwhile; if it wasn't, the next claim publishes it.
+            if self.give_up_if_silent() {
+                return Ok(());
+            }
             self.written = Instant::now();
         }
         self.machine.on(outcome).map_err(|source| LogError::Protocol { folder: self.folder.clone(), source })
+    }
+
+    fn give_up_if_silent(&mut self) -> bool {
+        let silent = self.written.elapsed() > self.options.retention / 2;
+        if silent {
+            self.machine.give_up("its own silence: nothing was written for half of log_retention");
+        }
+        silent
     }
 
     async fn perform(&self, step: Step) -> Result<Outcome, LogError> {
@@ -305,18 +322,15 @@ impl TaskLog {
         self.remove(paths.collect()).await;
     }
 
-    /// Removes what attempts before this one had staged. They are fenced, and what they had decided is published.
-    async fn remove_strays(&self) {
-        let own = format!("stage/{}/", self.attempt());
-        let Ok(prefix) = self.control(&format!("{}/stage", self.folder)) else { return };
-        let listed: Result<Vec<_>, _> = self.store.control.store.list(Some(&prefix)).try_collect().await;
-        match listed {
-            Ok(found) => {
-                let strays = found.into_iter().map(|meta| meta.location);
-                self.remove(strays.filter(|path| !path.as_ref().contains(&own)).collect()).await;
-            }
-            Err(error) => tracing::debug!(%error, "files staged by earlier attempts stay until the next claim"),
-        }
+    /// What attempts before this one have staged. Asked before the CLAIM is created: whose files are there then is fenced by
+    /// it, and what they had decided is published before the files go. Asked later, a successor's could be among them.
+    async fn strays(&self) -> Vec<Path> {
+        let Ok(prefix) = self.control(&format!("{}/stage", self.folder)) else { return Vec::new() };
+        let listed = self.store.control.store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await;
+        listed.unwrap_or_else(|error| {
+            tracing::debug!(%error, "files staged by earlier attempts stay until the next claim");
+            Vec::new()
+        })
     }
 
     /// Removes log entries past their retention, by the store's own clock, but never the newest two.
@@ -328,14 +342,21 @@ impl TaskLog {
         entries.sort_by(|a, b| a.location.cmp(&b.location));
         let Some(newest) = entries.last().map(|meta| meta.last_modified) else { return };
         let needed = self.machine.last_commit().map(|(sequence, _)| *sequence).unwrap_or_default();
-        let old = entries.iter().rev().skip(2).filter(|meta| {
+        entries.truncate(entries.len().saturating_sub(2));
+        let is_old = |meta: &ObjectMeta| {
             let age = (newest - meta.last_modified).to_std().unwrap_or_default();
             age > self.options.retention && sequence_of(&meta.location).is_some_and(|sequence| sequence < needed)
-        });
-        // Oldest first, so that a cleaning cut short never leaves a hole.
-        let mut paths: Vec<Path> = old.map(|meta| meta.location.clone()).collect();
-        paths.reverse();
-        self.remove(paths).await;
+        };
+        // Oldest first, and none after one that stays, so that there is never a hole.
+        for meta in entries.iter().take_while(|meta| is_old(meta)) {
+            match self.store.control.store.delete(&meta.location).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the commit log keeps old entries until it is cleaned again");
+                    return;
+                }
+            }
+        }
     }
 
     async fn remove(&self, paths: Vec<Path>) {

@@ -180,18 +180,26 @@ fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
 /// Leaves out of `seen` the files of a task that are older than the first epoch its cleaned log still has.
 fn forget_uncovered(task: &str, history: &[(u64, Entry)], seen: &mut BTreeMap<String, u64>, report: &mut Report) {
     let floor = history.iter().map(|(_, entry)| match entry {
-        Entry::Claim(claim) => claim.start,
-        Entry::Commit(commit) => commit.start,
+        Entry::Claim(claim) => (u64::from(claim.generation), claim.start),
+        Entry::Commit(commit) => (u64::from(commit.generation), commit.start),
     });
     let Some(floor) = floor.min() else { return };
-    let stem = format!("{}-", task.replace('/', "-"));
+    // Names of files begin with the topic's, but for a sign that would hide them.
+    let stem = match task.strip_prefix(['_', '.']) {
+        Some(rest) => format!("%{:02X}{rest}-", task.as_bytes()[0]),
+        None => format!("{task}-"),
+    };
+    let stem = stem.replace('/', "-");
     let before = seen.len();
-    seen.retain(|path, _| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let start = name.strip_prefix(&stem).and_then(|rest| rest.split('-').next()).and_then(|s| s.parse().ok());
-        start.is_none_or(|start: i64| start >= floor)
-    });
+    seen.retain(|path, _| origin(path.rsplit('/').next().unwrap_or(path), &stem).is_none_or(|origin| origin >= floor));
     report.uncovered += before - seen.len();
+}
+
+/// Generation of the topic and start of the epoch, as the name of a file of the task tells them.
+fn origin(name: &str, stem: &str) -> Option<(u64, i64)> {
+    let (start, n) = name.strip_prefix(stem)?.split_once('-')?;
+    let n: u64 = n.split('.').next()?.parse().ok()?;
+    Some((n / 1_000_000, start.parse().ok()?))
 }
 
 async fn compare(

@@ -9,6 +9,9 @@ const LATER: [&str; 3] = ["aggregate", "dedup", "schema_registry"];
 /// How many choices are listed in a hint; past that, only the nearest.
 const MAX_CHOICES: usize = 24;
 
+/// How the message about an unknown key begins.
+const UNKNOWN: &str = "unknown key ";
+
 /// A message of serde, explained.
 pub(super) enum Explained {
     /// A key that must be there isn't.
@@ -22,7 +25,12 @@ pub(super) fn is_missing(message: &str) -> bool {
     message.starts_with("missing field `")
 }
 
-/// The key that the message says is unknown.
+/// Whether a message that was explained is about an unknown key.
+pub(super) fn is_unknown(explained: &str) -> bool {
+    explained.starts_with(UNKNOWN)
+}
+
+/// The key that serde's message says is unknown.
 pub(super) fn unknown_key(message: &str) -> Option<&str> {
     message.strip_prefix("unknown field `")?.split('`').next()
 }
@@ -46,7 +54,7 @@ pub(super) fn explain(path: &Path, message: &str) -> Explained {
             true => Some("not in this version of rillgate".to_owned()),
             false => choices("keys", &name, &all),
         };
-        return Explained::Wrong { message: format!("unknown key `{name}`"), hint };
+        return Explained::Wrong { message: format!("{UNKNOWN}`{name}`"), hint };
     }
     if message.starts_with("unknown variant `") {
         let message = format!("`{name}` is none of the values it can have");

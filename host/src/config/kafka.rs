@@ -31,7 +31,7 @@ pub(super) fn resolve(path: &str, given: Properties, base: &Path, report: &mut R
             Ok(()) => {}
             Err(PropertyError::Unknown) => {
                 let names = property_names();
-                let near = explain::nearest(name, names.iter().map(String::as_str).chain(["bootstrap.servers"]));
+                let near = explain::nearest(name, names.iter().map(String::as_str));
                 let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
                 let location = report.locate_key(&key);
                 let problem = Problem::error(key, format!("librdkafka has no property `{name}`"));

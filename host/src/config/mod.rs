@@ -44,7 +44,6 @@ pub use source::Location;
 use overrides::{Override, OverrideError};
 use read::{OtherSpellings, Report};
 use secret::Syntax;
-use source::Sources;
 use tree::Value;
 
 /// A configuration without a mistake in it, as far as can be told without opening a plugin.
@@ -74,24 +73,52 @@ impl Config {
 
     /// The problems, each with its place, in the order of the file.
     pub fn place(&self, problems: impl IntoIterator<Item = Problem>) -> Problems {
-        let placed = problems.into_iter().map(|problem| match &problem.location {
-            Some(_) => problem,
-            None => {
-                let location = self.locate(&problem.path);
-                problem.at(location)
-            }
-        });
-        Problems(placed.collect()).sorted()
+        self.places.place(problems)
+    }
+}
+
+/// A configuration with mistakes in it: what they are, and what there is beside them.
+#[derive(Debug)]
+pub struct Flawed {
+    /// Everything that is wrong.
+    pub problems: Problems,
+    /// The pipelines that nothing is wrong with, so that they can be checked further in the same run.
+    pub pipelines: IndexMap<String, PipelineOptions>,
+    /// The folder of the file.
+    pub base: PathBuf,
+    places: Report,
+}
+
+impl Flawed {
+    /// What was found, and these problems, each with its place, in the order of the file.
+    pub fn with(self, problems: impl IntoIterator<Item = Problem>) -> Problems {
+        self.places.place(self.problems.0.into_iter().chain(problems))
+    }
+}
+
+impl From<Box<Flawed>> for Problems {
+    fn from(flawed: Box<Flawed>) -> Self {
+        flawed.problems
     }
 }
 
 /// Reads the file, puts `overrides` (each `a.b.c=value`) and the environment's variables in, and checks it all.
 ///
-/// The error holds everything that is wrong: each problem with file, line, column, and what to write instead.
+/// # Errors
+/// Everything that is wrong: each problem with file, line, column, and what to write instead.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Config, Problems> {
+    Ok(load_flawed(path, overrides)?)
+}
+
+/// [`load`] that also gives what there is beside the mistakes.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_flawed(path: &Path, overrides: &[String]) -> Result<Config, Box<Flawed>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let problem = Problem::error("", format!("{} can't be read: {error}", path.display()));
-        Problems(vec![problem.hint("name the file by --config or RILLGATE_CONFIG")])
+        let problems = Problems(vec![problem.hint("name the file by --config or RILLGATE_CONFIG")]);
+        Box::new(Flawed { problems, pipelines: IndexMap::new(), base: PathBuf::new(), places: Report::default() })
     })?;
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     parse(&text, &path.display().to_string(), base, overrides, &|name| std::env::var(name).ok())
@@ -105,8 +132,8 @@ pub fn parse(
     base: &Path,
     overrides: &[String],
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, Problems> {
-    let mut report = Report { problems: Vec::new(), sources: Sources::default(), places: IndexMap::new() };
+) -> Result<Config, Box<Flawed>> {
+    let mut report = Report::default();
     report.sources.add(file, text, Syntax::Toml);
     let mut root = parse_toml(text, &mut report);
     let broken: Vec<usize> = report.problems.iter().filter_map(|p| Some(p.location.as_ref()?.line)).collect();
@@ -146,7 +173,12 @@ pub fn parse(
             warnings: problems,
             places: report,
         }),
-        _ => Err(problems),
+        _ => {
+            report.problems.clone_from(&problems.0);
+            let mut pipelines = resolved.pipelines;
+            pipelines.retain(|name, _| !report.touched(&format!("pipeline.{name}")));
+            Err(Box::new(Flawed { problems, pipelines, base: base.to_owned(), places: report }))
+        }
     }
 }
 

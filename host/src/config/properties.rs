@@ -8,7 +8,7 @@ pub(super) const OWN: [(&str, &str); 6] = [
     ("auto.offset.reset", "`start` in the pipeline"),
     ("enable.auto.commit", "nothing: offsets are committed with the files"),
     ("enable.auto.offset.store", "nothing: offsets are committed with the files"),
-    ("enable.partition.eof", "nothing: rillgate needs to know when it has caught up"),
+    ("enable.partition.eof", "nothing: with it a rebalance can skip a record"),
     ("transactional.id", "nothing: rillgate names its transactions"),
 ];
 

@@ -12,12 +12,13 @@ use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::explain::{self, Explained};
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
+use super::schema;
 use super::source::{Location, Sources};
-use super::tree::{self, Path, Place, Value};
+use super::tree::{self, Path, Place, Step, Value};
 
 /// What was found wrong so far, and where everything stands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) problems: Vec<Problem>,
     pub(super) sources: Sources,
@@ -48,6 +49,26 @@ impl Report {
     pub(super) fn error(&mut self, path: &str, message: impl Into<String>, hint: impl Into<String>) {
         let location = self.locate(path);
         self.problems.push(Problem::error(path, message).hint(hint).at(location));
+    }
+
+    /// The problems, each with its place, in the order of the file.
+    pub(super) fn place(&self, problems: impl IntoIterator<Item = Problem>) -> Problems {
+        let placed = problems.into_iter().map(|problem| match problem.location {
+            Some(_) => problem,
+            None => {
+                let location = self.locate(&problem.path);
+                problem.at(location)
+            }
+        });
+        Problems(placed.collect()).sorted()
+    }
+
+    /// Whether a key that looks much like `key` was reported as unknown in the table.
+    pub(super) fn is_misspelt(&self, table: &str, key: &str) -> bool {
+        self.problems.iter().filter(|problem| explain::is_unknown(&problem.message)).any(|problem| {
+            let found = problem.path.strip_prefix(table).map(|rest| rest.trim_start_matches('.'));
+            found.is_some_and(|found| explain::nearest(found, std::iter::once(key)).is_some())
+        })
     }
 
     /// Whether something at the path, or below it, has been reported: then what is missing there was taken out.
@@ -87,6 +108,9 @@ pub(super) fn read<'t, T: DeserializeOwned>(
         }
         let range = tree::get(&work, &at).map_or(range, Spanned::span);
         let at_origin = tree::find(tree, &range).unwrap_or_else(|| at.clone());
+        if let (true, Some(table)) = (explain::is_missing(error.message()), tree::get(&work, &at)) {
+            add_unknown(table, &at_origin, report);
+        }
         add(&at_origin, error.message(), report);
         if at.0.is_empty() {
             return None;
@@ -135,20 +159,33 @@ fn blame<T: DeserializeOwned>(work: &Value<'_>, mut at: Path, message: &str) -> 
 
 fn add(path: &Path, message: &str, report: &mut Report) {
     let text = path.to_string();
-    let location = match explain::unknown_key(message) {
-        Some(_) => report.locate_key(&text),
-        None => report.locate(&text),
-    };
     match explain::explain(path, message) {
         Explained::Missing { key, message, hint } => {
-            // Taken out a moment ago, for a reason that has been reported.
-            if !report.touched(&path.key(&key).to_string()) {
-                let location = if text.is_empty() { None } else { location };
+            // Taken out a moment ago, for a reason that has been reported, or written wrong.
+            if !report.touched(&path.key(&key).to_string()) && !report.is_misspelt(&text, &key) {
+                let location = report.locate(&text);
                 report.problems.push(Problem::error(text, message).hinted(hint).at(location));
             }
         }
         Explained::Wrong { message, hint } => {
+            let location = match explain::is_unknown(&message) {
+                true => report.locate_key(&text),
+                false => report.locate(&text),
+            };
             report.problems.push(Problem::error(text, message).hinted(hint).at(location));
+        }
+    }
+}
+
+/// serde looks for keys that are missing before it looks for unknown ones (in flattened structs), and a table with a key
+/// missing is not read again: its unknown keys are found by the schema.
+fn add_unknown(table: &Value<'_>, path: &Path, report: &mut Report) {
+    let known = schema::keys(path);
+    for (step, ..) in tree::children(table) {
+        if let Step::Key(key) = step
+            && !known.contains(&key)
+        {
+            add(&path.key(&key), &format!("unknown field `{key}`"), report);
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn resolve(file: raw::File, base: &std::path::Path, report: &mut Repo
 /// Reports a key that must be there, if it isn't missing just because it was wrong.
 pub(super) fn required(report: &mut Report, table: &str, key: &str, hint: &str) {
     let path = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
-    if !report.touched(&path) {
+    if !report.touched(&path) && !report.is_misspelt(table, key) {
         report.error(table, format!("the key `{key}` is missing"), hint);
     }
 }

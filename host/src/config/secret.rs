@@ -94,7 +94,7 @@ fn quoted_end(inside: &str, quote: &str) -> usize {
     while let Some(found) = inside[at..].find(quote) {
         let end = at + found;
         let backslashes = inside[..end].len() - inside[..end].trim_end_matches('\\').len();
-        if quote.starts_with('\'') || backslashes % 2 == 0 {
+        if quote.starts_with('\'') || backslashes.is_multiple_of(2) {
             return end;
         }
         at = end + 1;

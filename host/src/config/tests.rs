@@ -15,6 +15,10 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn parse_with(text: &str, overrides: &[&str]) -> Result<Config, Problems> {
+    Ok(parse_flawed(text, overrides)?)
+}
+
+fn parse_flawed(text: &str, overrides: &[&str]) -> Result<Config, Box<Flawed>> {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
     parse(text, "pipelines.toml", Path::new("."), &overrides, &env)
 }
@@ -120,6 +124,36 @@ aggregate = {{ plugin = 'x' }}
             "14:17 pipeline.p.log_retention: must be at least \"1h\"",
             "15:9 pipeline.p.start: expected \"earliest\", \"latest\" or a time like \"2026-01-31T06:00:00Z\", found the string \"yesterday\"",
             "16:1 pipeline.p.aggregate: unknown key `aggregate`",
+        ],
+    );
+}
+
+#[test]
+fn pipelines_without_a_mistake_can_be_checked_further() {
+    let text =
+        format!("{KAFKA_AND_STORE}{PIPELINE}[pipeline.q]\ntopic = 'u'\ndecode.format = 'json'\nsink.table = 5\n");
+    let flawed = parse_flawed(&text, &[]).unwrap_err();
+    assert_eq!(flawed.pipelines.keys().collect::<Vec<_>>(), ["p"]);
+    let problems = flawed.with([Problem::error("pipeline.p.sink.table", "x")]);
+    assert_eq!(lines(&problems)[0], "6:18 pipeline.p.sink.table: x");
+    assert_eq!(problems.0.len(), 2, "{problems}");
+}
+
+#[test]
+fn a_misspelt_key_is_not_missing_too() {
+    let text = format!(
+        "{KAFKA_AND_STORE}[pipeline.p]\ntoppic = 't'\ndecode = {{ fromat = 'json' }}\n\
+         sink = {{ tabel = 'a', evry = '1s' }}\noutputs.x = {{ every = '1s', zzz = 1 }}\n"
+    );
+    check(
+        &text,
+        &[
+            "4:1 pipeline.p.toppic: unknown key `toppic`",
+            "5:12 pipeline.p.decode.fromat: unknown key `fromat`",
+            "6:10 pipeline.p.sink.tabel: unknown key `tabel`",
+            "6:23 pipeline.p.sink.evry: unknown key `evry`",
+            "7:13 pipeline.p.outputs.x: the key `table` is missing",
+            "7:29 pipeline.p.outputs.x.zzz: unknown key `zzz`",
         ],
     );
 }
@@ -262,7 +296,7 @@ fn a_confluent_cloud_file_is_taken_over() {
 
     let broken = properties.replace("45000", "soon").replace("plain.Plain", "x.Krb5");
     std::fs::write(folder.path().join("client.properties"), broken).unwrap();
-    let problems = parse(&text, "pipelines.toml", folder.path(), &[], &env).unwrap_err();
+    let problems = parse(&text, "pipelines.toml", folder.path(), &[], &env).unwrap_err().problems;
     let files: Vec<_> =
         problems.0.iter().filter_map(|p| p.location.as_ref()).map(|at| (at.file.as_str(), at.line)).collect();
     assert_eq!(files, [("client.properties", 4), ("client.properties", 7), ("pipelines.toml", 2)]);

@@ -12,7 +12,8 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(None).unwrap());
 
 fn config(pipeline: &str) -> Config {
     let text = format!("kafka.bootstrap.servers = 'k:1'\nstore.url = 'lake'\n[pipeline.p]\ntopic = 't'\n{pipeline}");
-    parse(&text, "pipelines.toml", Path::new("."), &[], &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+    parse(&text, "pipelines.toml", Path::new("."), &[], &|_| None)
+        .unwrap_or_else(|flawed| panic!("{}", flawed.problems))
 }
 
 /// The problems that opening the pipeline meets, as `line path: message`.
@@ -111,7 +112,7 @@ fn the_pipelines_of_the_project_fit() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines.toml");
     let text = std::fs::read_to_string(file).unwrap();
     let base = Path::new(file).parent().unwrap();
-    let config = parse(&text, file, base, &[], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let config = parse(&text, file, base, &[], &|_| None).unwrap_or_else(|flawed| panic!("{}", flawed.problems));
     assert!(config.warnings.0.is_empty(), "{}", config.warnings);
     for system in System::ALL {
         let prefix = format!("{}_", system.name().replace('-', "_"));

@@ -140,7 +140,8 @@ impl Chain {
         let mut out = vec![Vec::new(); self.tables.len()];
         let dead_before = dead.len();
         // Ranges of rows that begin and end where messages do; the first is last.
-        let mut ranges = vec![0..rows.batch.num_rows()];
+        let mut ranges = Vec::new();
+        ranges.push(0..rows.batch.num_rows());
         while let Some(range) = ranges.pop() {
             if range.is_empty() {
                 continue;
@@ -284,7 +285,7 @@ fn halves(origin: &[u32], range: &Range<usize>) -> Option<(Range<usize>, Range<u
         _ => first_of,
     };
     let cut = range.start + cut;
-    (cut < range.end).then(|| (range.start..cut, cut..range.end))
+    (cut < range.end).then_some((range.start..cut, cut..range.end))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn nulls(array: &ArrayRef) -> Option<&NullBuffer> {
 }
 
 fn rebase_bits(bits: &BooleanBuffer) -> Option<Buffer> {
-    (bits.offset() % 8 != 0).then(|| bits.sliced())
+    if bits.offset().is_multiple_of(8) { None } else { Some(bits.sliced()) }
 }
 
 fn rebase_offsets(offsets: &[i32]) -> Option<Vec<u32>> {

@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long the first answer of a broker may take.
 const CONNECT: Duration = Duration::from_secs(20);
 
+/// How long leaving the group may take: a broker that doesn't answer is left all the same.
+const LEAVE: Duration = Duration::from_secs(5);
+
 /// Who owns the tasks of a pipeline. Called on the consumer's thread, which waits for the answer.
 pub trait Owner: Send + Sync {
     /// Partitions came: claim their tasks, keep the queues, and say where each begins. A partition left out of the answer is
@@ -182,7 +185,20 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>, stop: &AtomicBool) {
     // Unassigned here rather than by librdkafka's own revocation, which a broken broker connection may delay.
     let held: Vec<TopicPartition> = lock(&context.held).iter().cloned().collect();
     context.give_back(consumer, &held, false);
-    consumer.unsubscribe();
+    leave(consumer);
+}
+
+/// Leaves the group, so that the others take over at once rather than when our session has run out.
+fn leave(consumer: &BaseConsumer<Context>) {
+    if let Err(error) = consumer.close_queue() {
+        tracing::debug!(%error, "the group is left when the session has run out");
+        return;
+    }
+    let deadline = Instant::now() + LEAVE;
+    while !consumer.closed() && Instant::now() < deadline {
+        // Closing is served by polling; what comes is of no interest any more.
+        let _ = consumer.poll(TICK);
+    }
 }
 
 fn poll_once(consumer: &BaseConsumer<Context>) {
@@ -274,6 +290,8 @@ impl ClientContext for Context {
                 tracing::error!(reason, "Kafka refuses to authenticate us");
                 *lock(&self.refused) = Some(reason.to_owned());
             }
+            // While a broker is away the same is said again and again.
+            _ if lock(&self.trouble).as_deref() == Some(reason) => tracing::debug!(%error, reason, "Kafka"),
             _ => tracing::warn!(%error, reason, "Kafka"),
         }
         *lock(&self.trouble) = Some(reason.to_owned());

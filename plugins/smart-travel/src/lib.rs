@@ -21,3 +21,22 @@ rillgate_sdk::transform!(match topic {
     "weather_data" => journey::weather,
     "emergency_data" => journey::emergency,
 });
+
+#[cfg(test)]
+mod tests {
+    use rillgate_sdk::test::{Input, Test};
+    use rillgate_sdk::wit::Error;
+
+    use super::*;
+
+    /// What the topics do is tested where they are written; here, that each is there under its name.
+    #[test]
+    fn the_topics_are_there() {
+        for topic in ["vehicle_data", "gps_data", "camera_data", "weather_data", "emergency_data"] {
+            let opened = Test::new(PLUGIN).setting("topic", topic).open(&Input::columns());
+            assert!(matches!(opened, Err(Error::UnsupportedSchema(_))), "{topic}: {opened:?}");
+        }
+        let opened = Test::new(PLUGIN).setting("topic", "train_arrivals").open(&Input::columns());
+        assert!(matches!(opened, Err(Error::InvalidSetting(_))), "{opened:?}");
+    }
+}

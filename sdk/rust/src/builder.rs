@@ -58,7 +58,7 @@ impl BitBuilder {
     fn ones(rows: usize, room: usize) -> Self {
         let mut bytes = Vec::with_capacity((rows + room) / 8 + 1);
         bytes.resize(rows / 8, 0xff);
-        if rows % 8 > 0 {
+        if !rows.is_multiple_of(8) {
             bytes.push((1 << (rows % 8)) - 1);
         }
         Self { bytes, rows }

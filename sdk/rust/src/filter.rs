@@ -89,3 +89,69 @@ impl Kept {
         Varlen { offsets, bytes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::ToRow;
+
+    #[derive(crate::Row, Debug, PartialEq, Clone)]
+    struct Mixed {
+        number: Option<i32>,
+        text: String,
+        bit: Option<bool>,
+    }
+
+    fn mixed(rows: Range<i32>) -> Vec<Mixed> {
+        let row = |number: i32| Mixed {
+            number: (number % 5 != 0).then_some(number),
+            text: "x".repeat(number as usize % 4),
+            bit: (number % 7 != 0).then_some(number % 2 == 0),
+        };
+        rows.map(row).collect()
+    }
+
+    fn batch(rows: Vec<Mixed>) -> Batch {
+        let mut builders = Mixed::builders();
+        let count = rows.into_iter().map(|row| row.push(&mut builders)).count();
+        Batch { rows: count as u32, columns: Mixed::finish(&mut builders) }
+    }
+
+    /// Keeping rows of a batch and making a batch of the rows that stay are the same, whatever the runs are like.
+    #[test]
+    fn kept_rows_are_the_rows_that_stay() {
+        let all = mixed(0..77);
+        let patterns: [fn(usize) -> bool; 6] = [
+            |_| true,
+            |_| false,
+            |row| row % 2 == 0,
+            |row| row % 10 != 3,
+            |row| (8..16).contains(&row),
+            |row| row == 0 || row == 76,
+        ];
+        for keeps in patterns {
+            let mut kept = Kept::default();
+            (0..all.len()).filter(|row| keeps(*row)).for_each(|row| kept.keep(row));
+            let left = kept.of(batch(all.clone()));
+            let stays = all.iter().enumerate().filter(|(row, _)| keeps(*row)).map(|(_, row)| row.clone()).collect();
+            assert_eq!(texts(&left), texts(&batch(stays)));
+            assert_eq!(kept.rows(), left.rows as usize);
+        }
+    }
+
+    /// The rows in words: bitmaps of equal rows may differ in whether they are there at all.
+    fn texts(batch: &Batch) -> Vec<String> {
+        let cell = |column: &Column, row| if column.is_valid(row) { column.values.text(row) } else { "-".to_owned() };
+        (0..batch.rows as usize)
+            .map(|row| batch.columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join(" "))
+            .collect()
+    }
+
+    #[test]
+    #[should_panic(expected = "in order")]
+    fn rows_are_kept_in_order() {
+        let mut kept = Kept::default();
+        kept.keep(3);
+        kept.keep(2);
+    }
+}

@@ -62,7 +62,9 @@ impl<O: Outputs> Answer for Option<O> {
     type Outputs = O;
     #[inline]
     fn write(self, row: usize, writer: &mut O::Writer) -> Result<(), Reject> {
-        self.map(|output| Outputs::emit(output, row, writer));
+        if let Some(output) = self {
+            output.emit(row, writer);
+        }
         Ok(())
     }
 }

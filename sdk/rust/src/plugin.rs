@@ -50,6 +50,8 @@ thread_local! {
 /// The component's `open`.
 #[doc(hidden)]
 pub fn open(plugin: &Plugin, input: &[Field], settings: Vec<(String, String)>) -> Result<Vec<OutputTable>, Error> {
+    // Where panics go otherwise, a plugin has nothing: their words would be lost with the instance.
+    std::panic::set_hook(Box::new(|panic| crate::log::error!("{panic}")));
     let opened = plugin.open(input, settings)?;
     let tables = opened.tables.clone();
     INSTANCE.set(Some(opened));
@@ -67,7 +69,7 @@ pub fn apply(input: Batch) -> Result<Output, Error> {
 
 /// Makes a plugin of a transform: defines `PLUGIN` for tests and exports it from the component.
 ///
-/// ```ignore
+/// ```text
 /// rillgate_sdk::transform!(to_minutes);               // a function over rows
 /// rillgate_sdk::transform!(impl Totals);              // a type that implements `BatchTransform`
 /// rillgate_sdk::transform!(match topic {              // one plugin for several topics, chosen by the setting `topic`

@@ -16,7 +16,7 @@ use super::wait::{seconds, until};
 pub const TABLE: &str = "railway_station/passenger_flow";
 
 /// 2026-01-01T00:00:00Z in milliseconds, when record 0 was made; each record is `STEP_MS` later than the one before.
-const EPOCH_MS: u64 = 1_767_225_600_000;
+pub const EPOCH_MS: u64 = 1_767_225_600_000;
 const STEP_MS: u64 = 1_500;
 
 /// One record in this many has no value, or an empty one; those are skipped.
@@ -180,11 +180,11 @@ pub fn id(i: u64) -> String {
 /// The value of record `i`. Numbers are multiples of powers of two, so that equal means equal.
 fn value(i: u64) -> Option<Vec<u8>> {
     if i % SKIPPED == SKIPPED - 1 {
-        return (i / SKIPPED % 2 == 0).then(Vec::new);
+        return (i / SKIPPED).is_multiple_of(2).then(Vec::new);
     }
     let ms = EPOCH_MS + i * STEP_MS;
     // Both ways in which feeds have sent times.
-    let timestamp = if i % 2 == 0 { ms.to_string() } else { format!("\"{}\"", iso(ms)) };
+    let timestamp = if i.is_multiple_of(2) { ms.to_string() } else { format!("\"{}\"", iso(ms)) };
     let station = match i % 10 {
         4 => "null".to_owned(),
         _ => format!("\"Station {}\"", char::from(b'A' + u8::try_from(i % 4).unwrap())),
@@ -192,7 +192,7 @@ fn value(i: u64) -> Option<Vec<u8>> {
     let waiting_time = if i % 10 == 7 { "null".to_owned() } else { ((i % 600) as f64 / 8.0).to_string() };
     let check =
         if i % 10 == 8 { String::new() } else { format!(",\"ticket_check_time\":{}", 1.0 + (i % 3) as f64 / 4.0) };
-    let factor = if i % 50 == 0 { 0.5 } else { 1.0 };
+    let factor = if i.is_multiple_of(50) { 0.5 } else { 1.0 };
     let (id, train) = (id(i), i % 997);
     Some(
         format!(
@@ -203,7 +203,7 @@ fn value(i: u64) -> Option<Vec<u8>> {
 }
 
 /// ISO-8601 of a time in 2026, milliseconds since 1970-01-01T00:00:00Z.
-fn iso(ms: u64) -> String {
+pub fn iso(ms: u64) -> String {
     const MONTHS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let since = ms - EPOCH_MS;
     let (mut day, time) = (since / 86_400_000, since % 86_400_000);

@@ -1,7 +1,7 @@
 //! The `rillgate` command as a process: started, signalled, killed, awaited.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -94,14 +94,20 @@ impl Ended {
 impl Host {
     /// Starts `rillgate` with these arguments: the one that `RILLGATE_BIN` names, or what was built beside this test.
     pub fn start(arguments: &[&str]) -> Self {
-        let binary = std::env::var_os("RILLGATE_BIN").map_or_else(|| target().join("release/rillgate"), PathBuf::from);
-        assert!(binary.is_file(), "{} is missing: run `make build`", binary.display());
-        Self::spawn(&binary, arguments)
+        Self::start_with(arguments, &[])
     }
 
-    fn spawn(binary: &Path, arguments: &[&str]) -> Self {
+    /// The same with these variables in its environment.
+    pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let binary = std::env::var_os("RILLGATE_BIN").map_or_else(|| target().join("release/rillgate"), PathBuf::from);
+        assert!(binary.is_file(), "{} is missing: run `make build`", binary.display());
         let mut command = Command::new(binary);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let written = Arc::new(Mutex::new(String::new()));
         let (open, closed) = mpsc::channel::<()>();
@@ -197,7 +203,9 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> Host {
-        Host::spawn(Path::new("/bin/sh"), &["-c", script])
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        Host::spawn(command)
     }
 
     #[test]

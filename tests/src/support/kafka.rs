@@ -10,7 +10,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::servers::servers;
 use super::store::runtime;
@@ -74,6 +75,31 @@ impl Cluster {
     pub fn delete_topic(&self, name: &str) {
         let results = runtime().block_on(self.admin().delete_topics(&[name], &AdminOptions::new()));
         results.unwrap().remove(0).unwrap();
+    }
+
+    /// Removes the records of partition 0 before this offset, as retention would.
+    pub fn delete_records_before(&self, topic: &str, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+        let results = runtime().block_on(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+        results.elements().iter().for_each(|element| element.error().unwrap());
+    }
+
+    /// Sends values to partition 0 in one transaction, which is committed or aborted: its marker takes an offset of its own.
+    pub fn send_transaction(&self, topic: &str, values: &[&str], commit: bool) {
+        let mut config = self.config();
+        config.set("transactional.id", super::servers::unique("transactional"));
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(TIMEOUT).unwrap();
+        producer.begin_transaction().unwrap();
+        for value in values {
+            producer
+                .send(BaseRecord::<(), str>::to(topic).partition(0).payload(value))
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
+        producer.flush(TIMEOUT).unwrap();
+        if commit { producer.commit_transaction(TIMEOUT) } else { producer.abort_transaction(TIMEOUT) }.unwrap();
     }
 
     /// The offset after the last record of a partition.

@@ -3,6 +3,7 @@
 pub mod flow;
 pub mod host;
 pub mod kafka;
+pub mod letters;
 pub mod proxy;
 pub mod reader;
 pub mod servers;

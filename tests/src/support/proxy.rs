@@ -264,6 +264,9 @@ mod tests {
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert_eq!(proxy.faults(), 1);
+        // Counted after the answer is on its way.
+        super::super::wait::until(Duration::from_secs(10), "the fault to be counted", || {
+            (proxy.faults() == 1).then_some(())
+        });
     }
 }

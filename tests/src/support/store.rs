@@ -15,6 +15,7 @@ use super::servers::{S3, servers, unique};
 
 /// A fresh place, empty at first.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has a handful of these")]
 pub enum Place {
     /// A folder that is removed with the last clone of this.
     Local(Arc<TempDir>),

@@ -38,8 +38,11 @@ fn any(_: usize, _: &RecordBatch) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// What comes out for each table, and for the dead: message, stage, reason.
-fn run(chain: &mut Chain, rows: &Rows) -> (Vec<Vec<i64>>, Vec<(u32, String, String)>) {
+/// Message, stage and reason of a dead letter.
+type Letter = (u32, String, String);
+
+/// What comes out for each table, and the dead letters.
+fn run(chain: &mut Chain, rows: &Rows) -> (Vec<Vec<i64>>, Vec<Letter>) {
     let mut dead = Vec::new();
     let out = chain.apply(rows, now(), &any, &mut dead).unwrap();
     let out = out.iter().map(|batches| numbers(batches)).collect();

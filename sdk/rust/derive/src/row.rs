@@ -194,6 +194,13 @@ fn check(ident: &Ident, ty: &Type) -> Result<()> {
     match inner {
         Type::Tuple(_) => refuse("a tuple is no column, make it a field for each part"),
         Type::Array(_) => refuse("an array is no column, use Vec<u8> for bytes"),
+        Type::Reference(reference)
+            if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") =>
+        {
+            refuse(
+                "a row borrows for a lifetime of its own, `struct Row<'a> { text: &'a str }`; literals fit there too",
+            )
+        }
         Type::Reference(reference) if reference.mutability.is_some() => {
             refuse("a column can't be changed, use & without mut")
         }

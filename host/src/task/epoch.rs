@@ -1,0 +1,55 @@
+//! What a task does between two commits.
+
+use std::time::Instant;
+
+use super::Plan;
+use crate::commit::{Commit, CommittedFile};
+use crate::source::TopicPartition;
+
+/// What is not decided yet: offsets `[start, end)`.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) since: Option<Instant>,
+    /// Files named so far.
+    files: u64,
+    pub(super) skipped: u64,
+    pub(super) dead_letters: u64,
+}
+
+impl Epoch {
+    pub(super) fn new(start: i64) -> Self {
+        Self { start, end: start, since: None, files: 0, skipped: 0, dead_letters: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
+    /// `<topic>-<partition>-<start offset>-<n>.<ext>`: no two epochs of a task begin at the same offset, unless the topic was
+    /// made anew, which n then tells.
+    pub(super) fn next_file(&mut self, partition: &TopicPartition, generation: u32, extension: &str) -> String {
+        let n = u64::from(generation) * 1_000_000 + self.files;
+        self.files += 1;
+        // Readers take names that begin with _ or . for hidden.
+        let topic = match partition.topic.strip_prefix(['_', '.']) {
+            Some(rest) => format!("%{:02X}{rest}", partition.topic.as_bytes()[0]),
+            None => partition.topic.clone(),
+        };
+        format!("{topic}-{}-{}-{n}.{extension}", partition.partition, self.start)
+    }
+
+    pub(super) fn decide(self, files: Vec<CommittedFile>, plan: &Plan) -> Commit {
+        Commit {
+            start: self.start,
+            end: self.end,
+            skipped: self.skipped,
+            dead_letters: self.dead_letters,
+            plugins: plan.plugins.clone(),
+            config: plan.config.clone(),
+            files,
+            ..Commit::default()
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The three systems that the project ships pipelines for: what their feeds send is what their tables hold. And the demo.
+
+use std::collections::{BTreeSet, HashMap};
+use std::process::Command;
+
+use rillgate_feeds::{Record, System, feed};
+use serde_json::Value;
+
+use super::support::flow::CATCH_UP;
+use super::support::host::{Ended, Host};
+use super::support::reader::Reader;
+use super::support::servers::{OwnKafka, clone};
+use super::support::store::Place;
+use super::support::wait::{seconds, until};
+use super::support::watch::data_file_name;
+
+/// Runs `rillgate` with the project's own pipelines.toml, as it is.
+fn rillgate(arguments: &[&str], environment: &[(&str, &str)]) -> Host {
+    let config = clone().join("pipelines.toml");
+    Host::start_with(&[arguments, &["--config", config.to_str().unwrap()]].concat(), environment)
+}
+
+/// What pipelines' and tables' names begin with.
+fn prefix(system: System) -> (String, &'static str) {
+    let folder = match system {
+        System::Railway => "railway_station",
+        System::SmartCity => "smart_city",
+        System::SmartTravel => "smart_travel",
+    };
+    (system.name().replace('-', "_"), folder)
+}
+
+/// The folders of tables that a place holds. Panics if there is anything beside data files of days and the commit log.
+fn tables(place: &Place) -> BTreeSet<String> {
+    let mut tables = BTreeSet::new();
+    for path in place.list("").keys().filter(|path| !path.starts_with("_rillgate/")) {
+        let [folder, topic, day, _] = path.split('/').collect::<Vec<_>>()[..] else { panic!("{path}: not in a table") };
+        let file = data_file_name(path).unwrap();
+        assert!(file.topic == topic && file.extension == "parquet" && day.starts_with("date=20"), "{path}");
+        tables.insert(format!("{folder}/{topic}"));
+    }
+    tables
+}
+
+#[test]
+fn railway_and_smart_city() {
+    // Their topics have different names: one cluster does.
+    expect_feeds_in_tables(&[(System::Railway, 6000, 7), (System::SmartCity, 500, 8)]);
+}
+
+#[test]
+fn smart_travel() {
+    expect_feeds_in_tables(&[(System::SmartTravel, 4000, 9)]);
+}
+
+/// Sends so many records of each system, of this seed, runs the system's pipelines, and looks for each record.
+fn expect_feeds_in_tables(feeds: &[(System, usize, u64)]) {
+    let kafka = OwnKafka::start();
+    let place = Place::local();
+    let Place::Local(lake) = &place else { unreachable!("a local one was asked for") };
+    let store = format!("file:{}", lake.path().display());
+    let environment = [("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap.as_str()), ("RILLGATE_STORE", &store)];
+    let mut only = Vec::new();
+    let mut expected = BTreeSet::new();
+    for (system, count, seed) in feeds {
+        let (count, seed) = (count.to_string(), seed.to_string());
+        let arguments = ["simulate", system.name(), "--count", &count, "--seed", &seed, "--rate", "100000"];
+        let sent = rillgate(&arguments, &environment).ends_within(seconds(120)).expect_code(0);
+        sent.expect_output(&format!("{count} records in"));
+        let (pipelines, folder) = prefix(*system);
+        only.extend(["--only".to_owned(), pipelines]);
+        expected.extend(system.topics().iter().map(|topic| format!("{folder}/{topic}")));
+    }
+    let only: Vec<&str> = only.iter().map(String::as_str).collect();
+    let run = [&["run", "--until-caught-up"], &only[..]].concat();
+    rillgate(&run, &environment).ends_within(CATCH_UP).expect_code(0);
+    rillgate(&[&["verify"], &only[..]].concat(), &environment).ends_within(seconds(120)).expect_code(0);
+
+    assert_eq!(tables(&place), expected);
+    for (system, count, seed) in feeds {
+        let records: Vec<Record> = feed(*system, *seed).take(*count).collect();
+        assert_eq!(records.len(), *count, "{system}");
+        for topic in system.topics() {
+            let of_topic = records.iter().filter(|record| record.topic == *topic).collect();
+            expect_table(&place, &format!("{}/{topic}", prefix(*system).1), of_topic);
+        }
+    }
+}
+
+/// The table holds these records, each once, with every value that they have, in columns of the right types.
+fn expect_table(place: &Place, folder: &str, records: Vec<&Record>) {
+    let mut table = Reader::open(place, folder, "parquet");
+    let columns = table.columns();
+    expect_types(folder, &columns);
+    // A pair of coordinates is two columns; what the railway calls a location stays the text that it is.
+    let located = serde_json::from_slice::<Value>(&records[0].value).unwrap()["location"].is_array();
+    let has = |name: &str| columns.iter().any(|(column, _)| column == name);
+    assert!(has("latitude") == located && has("longitude") == located && !(located && has("location")), "{columns:?}");
+    let select: Vec<String> = columns
+        .iter()
+        .map(|(name, _)| match name.as_str() {
+            "timestamp" => "epoch_ms(timestamp)".to_owned(),
+            "date" => "date = cast(timestamp as date)".to_owned(),
+            name => format!("\"{name}\""),
+        })
+        .collect();
+    let rows = table.rows(&format!("select {} from t", select.join(", ")));
+    assert!(!rows.is_empty() && rows.len() == records.len(), "{folder}: {} of {} rows", rows.len(), records.len());
+    let at = columns.iter().position(|(name, _)| name == "id").unwrap();
+    let mut rows: HashMap<String, Vec<Value>> =
+        rows.into_iter().map(|row| (row[at].as_str().unwrap().to_owned(), row)).collect();
+    for record in records {
+        let sent: Value = serde_json::from_slice(&record.value).unwrap();
+        let row = rows.remove(sent["id"].as_str().unwrap()).unwrap_or_else(|| panic!("{folder}: no row for {sent}"));
+        for ((name, _), found) in columns.iter().zip(&row) {
+            let same = match name.as_str() {
+                "timestamp" => found.as_i64() == Some(record.event_time_ms),
+                "date" => *found == Value::Bool(true),
+                "latitude" => equal(found, &sent["location"][0]),
+                "longitude" => equal(found, &sent["location"][1]),
+                name => equal(found, &sent[name]),
+            };
+            assert!(same, "{folder}: {name} is {found} in the row of {sent}");
+        }
+    }
+    assert!(rows.is_empty(), "{folder}: rows of no record: {:?}", rows.keys());
+}
+
+/// Whether the values are the same; a number may be whole in one and not in the other: `8` and `8.0`.
+fn equal(found: &Value, sent: &Value) -> bool {
+    found == sent || (found.is_number() && found.as_f64() == sent.as_f64())
+}
+
+fn expect_types(folder: &str, columns: &[(String, String)]) {
+    let types: HashMap<&str, &str> = columns.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+    for (name, kind) in [("id", "VARCHAR"), ("timestamp", "TIMESTAMP WITH TIME ZONE"), ("date", "DATE")] {
+        assert_eq!(types.get(name), Some(&kind), "{folder}: {name} in {columns:?}");
+    }
+    for (name, kind) in [
+        ("latitude", "DOUBLE"),
+        ("longitude", "DOUBLE"),
+        ("speed", "DOUBLE"),
+        ("year", "BIGINT"),
+        ("temperature", "DOUBLE"),
+        ("weatherCondition", "VARCHAR"),
+        ("precipitation", "DOUBLE"),
+        ("humidity", "BIGINT"),
+        ("passengers", "BIGINT"),
+        ("validations", "BIGINT"),
+        ("waiting_time", "DOUBLE"),
+        ("duration", "DOUBLE"),
+        ("severity", "VARCHAR"),
+    ] {
+        assert!(types.get(name).is_none_or(|found| *found == kind), "{folder}: {name} in {columns:?}");
+    }
+}
+
+/// A demo that runs for some time with its lake in a place of its own.
+fn demo(place: &Place, time: &str) -> Host {
+    let Place::Local(folder) = place else { unreachable!("demos have local places") };
+    rillgate(&["demo", "--for", time, "--lake", folder.path().join("lake").to_str().unwrap()], &[])
+}
+
+/// It ended well: every pipeline is verified, and the lake holds as many rows as records were sent.
+fn expect_verified(place: &Place, ended: Ended) {
+    let ended = ended.expect_code(0);
+    let number = |text: &str| text.trim().parse::<u64>().unwrap();
+    let lines = || ended.output.lines();
+    let verified = lines().filter_map(|line| line.split_once(": verified: ")?.1.split_once(" offsets of "));
+    let offsets: Vec<u64> = verified.map(|(offsets, _)| number(offsets)).collect();
+    let sent = lines().find_map(|line| line.split_once(" records were sent;")).map(|(sent, _)| number(sent)).unwrap();
+    let topics: usize = System::ALL.iter().map(|system| system.topics().len()).sum();
+    assert_eq!((offsets.len(), offsets.iter().sum()), (topics, sent), "{}", ended.output);
+    assert!(sent > 0 && !ended.output.contains("WRONG"), "{}", ended.output);
+
+    let Place::Local(folder) = place else { unreachable!("demos have local places") };
+    let lake = folder.path().join("lake");
+    let files = format!("'{}/*/*/*/*.parquet'", lake.display());
+    // Ids are of a table: a train arrives and departs under the same.
+    let id = r"(id, regexp_extract(filename, '[^/]+/[^/]+/date='))";
+    let from = format!("read_parquet({files}, union_by_name = true, filename = true)");
+    let rows = format!("select count(*), count(distinct {id}) from {from}");
+    assert_eq!(Reader::idle().row(&rows), [sent, sent]);
+}
+
+#[test]
+fn a_demo_ends_by_itself_with_everything_verified() {
+    let place = Place::local();
+    let ended = demo(&place, "5s").ends_within(CATCH_UP);
+    expect_verified(&place, ended);
+}
+
+#[test]
+fn a_demo_whose_host_is_killed_ends_with_everything_verified() {
+    let place = Place::local();
+    let mut demo = demo(&place, "20s");
+    until(seconds(60), "files in the lake", || {
+        demo.expect_running();
+        place.list("lake").keys().any(|path| path.ends_with(".parquet") && !path.contains("/_")).then_some(())
+    });
+    let output = demo.output();
+    let pid = output.split_once("The host runs as pid ").and_then(|(_, rest)| rest.split_once(':')).unwrap().0;
+    assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+    until(seconds(60), "the demo to start it again", || {
+        demo.expect_running();
+        demo.output().contains("the host was killed").then_some(())
+    });
+    let ended = demo.ends_within(CATCH_UP);
+    expect_verified(&place, ended);
+}
