@@ -1,11 +1,11 @@
 //! Dates and times as ISO-8601 writes them, read digit by digit: a strftime parser costs several times as much.
 
-use chrono::{Datelike, NaiveDate};
-
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
-/// 1970-01-01, in days as chrono counts them.
-const EPOCH_FROM_CE: i32 = 719_163;
+/// 1970-01-01, in days since 0000-01-01.
+const EPOCH: u32 = 719_528;
+/// Days of a year that is no leap year before each month, and before the next year.
+const DAYS_BEFORE: [u32; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
 
 /// A date, with a time of day or not, and what it says of its time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +83,18 @@ pub(super) fn micros(digits: &[u8]) -> i64 {
 fn days(text: &[u8; 10]) -> Option<i32> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
     let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
-    let date = NaiveDate::from_ymd_opt(year as i32, two_digits(m1, m2)?, two_digits(d1, d2)?)?;
-    Some(date.num_days_from_ce() - EPOCH_FROM_CE)
+    let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
+    let (&[before, after], leap) = (DAYS_BEFORE.get(month.checked_sub(1)? as usize..)?.first_chunk()?, is_leap(year));
+    if day == 0 || day > after - before + u32::from(leap && month == 2) {
+        return None;
+    }
+    let leap_days = year.div_ceil(4) - year.div_ceil(100) + year.div_ceil(400) + u32::from(leap && month > 2);
+    Some((year * 365 + leap_days + before + day - 1) as i32 - EPOCH as i32)
+}
+
+/// Of the Gregorian calendar, also before there was one.
+fn is_leap(year: u32) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
 #[inline]
@@ -96,6 +106,22 @@ fn two_digits(tens: u8, ones: u8) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_days_of_ten_thousand_years_are_as_chrono_has_them() {
+        use chrono::{Datelike, NaiveDate};
+        for year in 0..=9999 {
+            for month in 0..=13 {
+                for day in [0, 1, 2, 15, 27, 28, 29, 30, 31, 32] {
+                    let text = format!("{year:04}-{month:02}-{day:02}");
+                    // 1970-01-01 is day 719,163 of chrono's.
+                    let expected =
+                        NaiveDate::from_ymd_opt(year, month, day).map(|date| date.num_days_from_ce() - 719_163);
+                    assert_eq!(date(&text), expected, "{text}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn dates() {

@@ -42,7 +42,46 @@ fn overflow(error: ParseIntError) -> Wrong {
 }
 
 /// A finite 64-bit float, the nearest to what is written.
+#[inline]
 pub(super) fn float64(text: &str) -> Result<f64, Wrong> {
+    match short_decimal(text) {
+        Some(value) => Ok(value),
+        None => any_float64(text),
+    }
+}
+
+/// The powers of ten that 64-bit floats hold exactly, as far as [`short_decimal`] wants them.
+const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// What nearly all numbers look like, in a third of the time: digits, with a point among them or not. The digits are an integer
+/// that a float holds exactly, and so is the power of ten: their quotient is rounded once, to the nearest. `None` for all else,
+/// which may be a number all the same.
+#[inline]
+fn short_decimal(text: &str) -> Option<f64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > POWERS_OF_TEN.len() {
+        return None;
+    }
+    let (mut integer, mut point) = (0u64, digits.len());
+    for (index, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => integer = integer * 10 + u64::from(byte - b'0'),
+            b'.' if point == digits.len() => point = index,
+            _ => return None,
+        }
+    }
+    let decimals = digits.len().saturating_sub(point + 1);
+    if integer > 1 << f64::MANTISSA_DIGITS || point + decimals == 0 {
+        return None;
+    }
+    let value = integer as f64 / POWERS_OF_TEN[decimals];
+    Some(if negative { -value } else { value })
+}
+
+fn any_float64(text: &str) -> Result<f64, Wrong> {
     let value: f64 = text.parse().map_err(|_| Wrong::Type)?;
     if value.is_finite() { Ok(value) } else { Err(infinite(text)) }
 }
@@ -61,6 +100,25 @@ fn infinite(text: &str) -> Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_are_read_as_rust_reads_them() {
+        let edges = "0 -0 0.0 -0.0 - . -. 5. .5 -.5 1..2 1.2.3 +1 --1 1- 007 1e5 0.1 0.3 9007199254740992 9007199254740993 \
+            9999999999999999 0.000000000000001 900719925474.0993 9007199254740.993 123456789012345.6 0.30000000000000004";
+        let mut texts: Vec<String> = edges.split_whitespace().map(str::to_owned).collect();
+        let mut seed = 1u64;
+        for _ in 0..200_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let digits = format!("{}", (seed >> 8) % 10u64.pow(1 + (seed >> 40) as u32 % 18));
+            let point = (seed >> 20) as usize % (digits.len() + 1);
+            let sign = if seed >> 63 == 0 { "" } else { "-" };
+            texts.push(format!("{sign}{}.{}", &digits[..point], &digits[point..]));
+        }
+        for text in texts {
+            let expected = text.parse::<f64>().ok().map(f64::to_bits);
+            assert_eq!(float64(&text).ok().map(f64::to_bits), expected, "{text}");
+        }
+    }
 
     #[test]
     fn integers_are_exact() {

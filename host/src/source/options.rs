@@ -44,13 +44,15 @@ pub struct SourceOptions {
 /// - `fetch.queue.backoff.ms`: the default of 1000 makes a fast consumer wait a second each time its queue was full.
 /// - `queued.max.messages.kbytes`: holds per partition, since each has a queue of its own. A task's memory rests on it,
 ///   and it is the backpressure: librdkafka stops fetching a partition whose queue is full, and goes on when it isn't.
+///   Each message takes some 300 bytes beside its own. 4 MiB are enough for 80 MB/s of one partition at 50 ms to the broker;
+///   the reference job takes a third less memory than with 16 MiB, and no more CPU.
 /// - `topic.metadata.refresh.interval.ms`: a topic made after the start is found within this time.
 const DEFAULTS: [(&str, &str); 7] = [
     ("client.id", "rillgate"),
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("fetch.queue.backoff.ms", "5"),
     ("queued.min.messages", "100000"),
-    ("queued.max.messages.kbytes", "16384"),
+    ("queued.max.messages.kbytes", "4096"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("socket.nagle.disable", "true"),
 ];

@@ -1,9 +1,14 @@
 //! The records of the reference job: 190 bytes of flat JSON, 7 fields, one in a hundred dirty; the same ones each time.
 
 use std::io::Write as _;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::common::Numbers;
 use crate::support::kafka::{Cluster, Record};
+use crate::support::servers::servers;
 
 /// How many records the topic holds.
 pub const RECORDS: u64 = 5_000_000;
@@ -14,6 +19,8 @@ pub const DIRTY: u64 = 100;
 /// See [`DIRTY`].
 pub const DIRTY_AT: u64 = 37;
 
+/// How long the broker may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 const SEED: u64 = 42;
 const STATIONS: u64 = 64;
 const TRAINS: u64 = 997;
@@ -21,6 +28,16 @@ const TRAINS: u64 = 997;
 const BEGIN_MS: u64 = 8 * 3_600_000;
 const SPAN_MS: u64 = 2 * 3_600_000;
 const JITTER_MS: u64 = 60_000;
+
+/// Whether the topic is there and holds as many records.
+pub fn is_loaded(topic: &str) -> bool {
+    let consumer = ClientConfig::new().set("bootstrap.servers", &servers().kafka).create();
+    let consumer: BaseConsumer = consumer.expect("a consumer");
+    let partitions = 0..i32::try_from(PARTITIONS).expect("a few partitions");
+    let count = |partition| consumer.fetch_watermarks(topic, partition, TIMEOUT).map(|(first, end)| end - first);
+    let records: Result<i64, _> = partitions.map(count).sum();
+    records.is_ok_and(|records| records.unsigned_abs() == RECORDS)
+}
 
 /// Fills a new topic with the records.
 pub fn load(cluster: &Cluster, topic: &str) {

@@ -37,12 +37,11 @@ fn main() {
     // Cargo passes `--bench` of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    let cluster = Cluster::shared();
     if is_wanted("pipeline") {
-        pipeline(&cluster);
+        pipeline(&Cluster::shared());
     }
     if is_wanted("latency") {
-        latency::measure(&cluster);
+        latency::measure(&Cluster::shared());
     }
     common::print_table();
 }
@@ -90,7 +89,7 @@ fn spread(name: &str, runs: &[Usage], of: impl Fn(&Usage) -> f64) -> f64 {
 /// The topic with the records; loaded before where the servers were up then.
 fn topic(cluster: &Cluster) -> String {
     let topic = "rillgate_bench_passenger_flow";
-    if cluster.count(topic) != Some(RECORDS) {
+    if !generate::is_loaded(topic) {
         println!("loading {RECORDS} records");
         generate::load(cluster, topic);
     }

@@ -108,18 +108,6 @@ impl Cluster {
         consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1
     }
 
-    /// How many records a topic holds, by its offsets; `None` where there is no such topic.
-    pub fn count(&self, topic: &str) -> Option<u64> {
-        let consumer: BaseConsumer = self.config().create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
-        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none())?;
-        let records = found.partitions().iter().map(|partition| {
-            let (first, end) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT).unwrap();
-            (end - first).unsigned_abs()
-        });
-        Some(records.sum())
-    }
-
     /// How many members of a consumer group have partitions now, if the group is not about to share them out anew.
     pub fn members_with_partitions(&self, group: &str) -> usize {
         let consumer: BaseConsumer = self.config().create().unwrap();
