@@ -31,8 +31,8 @@ const BATCH_BYTES: usize = 16 << 20;
 /// How long a message may wait for others to share its batch.
 const LINGER: Duration = Duration::from_millis(10);
 
-/// How soon to look again for room in the uploads.
-const ROOM: Duration = Duration::from_millis(20);
+/// How soon to look again for what nobody tells.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What others may see of a task while it runs.
 #[derive(Debug, Default)]
@@ -209,8 +209,10 @@ impl Task {
         let deciding = matches!(self.log, LogAt::Deciding { .. });
         let epoch_due = self.epoch.since.filter(|_| !deciding).map(|since| since + self.plan.trigger.every);
         // Nobody tells when an upload has made room.
-        let room = self.stage.is_full().then(|| now + ROOM);
-        Ok(Stepped::Idle(batch_due.into_iter().chain(epoch_due).chain(room).min()))
+        let room = self.stage.is_full().then(|| now + LOOK);
+        // Nor when the partition's last offsets turn out to hold no message.
+        let end = self.resources.target.filter(|target| self.position < *target).map(|_| now + LOOK);
+        Ok(Stepped::Idle(batch_due.into_iter().chain(epoch_due).chain(room).chain(end).min()))
     }
 
     /// The way of the data: messages, rows, rows as plugins make them, bytes of files.

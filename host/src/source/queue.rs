@@ -58,7 +58,10 @@ impl PartitionQueue {
             queue
         };
         let (consumer, chunk) = (Arc::clone(consumer), Vec::with_capacity(CHUNK));
-        Some(Self { partition, queue, waker: None, chunk, position_is_ours: false, consumer })
+        let mut queue = Self { partition, queue, waker: None, chunk, position_is_ours: false, consumer };
+        // Nothing has come yet: what librdkafka knows now is of an earlier assignment.
+        queue.position();
+        Some(queue)
     }
 
     /// Unparks `thread` whenever messages come while there were none. Look at the queue once after calling this.
