@@ -207,7 +207,7 @@ fn watch(host: &Host<'_>, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), Exi
 fn greet(host: &Host<'_>, child: &Child) {
     let lake = show(&host.args.lake);
     println!("The host runs as pid {}: kill -9 it if you like, the demo starts it again.", child.id());
-    println!("Files grow under ./{lake}, one folder a table. Look at them with DuckDB:");
+    println!("Files grow under {lake}/, one folder a table. Look at them with DuckDB:");
     println!("  SELECT station, count(*) FROM '{lake}/railway_station/train_arrivals/**/*.parquet' GROUP BY station;");
     match host.args.time {
         Some(time) => println!("It ends by itself after {}.", humantime::format_duration(time)),
@@ -255,6 +255,6 @@ fn finish(host: &Host<'_>, reports: &[FeedReport]) -> Result<Exit, Exit> {
     let exit = verify::verify_all(&config, false)?;
     let sent: u64 = reports.iter().map(FeedReport::total).sum();
     println!("{sent} records were sent; `verified` above counts each of them as an offset, once.");
-    println!("The files stay under ./{}.", show(&host.args.lake));
+    println!("The files stay under {}/.", show(&host.args.lake));
     Ok(exit)
 }
