@@ -143,6 +143,8 @@ fn log_to_stderr(json: bool, command: &Command) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // A log that nobody reads any more must not end the threads that write to it.
+        .log_internal_errors(false)
         .with_target(false);
     if json { builder.json().flatten_event(true).init() } else { builder.init() }
 }
