@@ -193,7 +193,9 @@ trait Say {
 impl Say for (Exit, String) {
     /// Says it on stderr, and gives the exit code.
     fn say(self, what: &str) -> Exit {
-        eprintln!("{what}: {}", self.1);
+        use std::io::Write;
+        // The exit code tells it where nobody reads.
+        let _ = writeln!(std::io::stderr(), "{what}: {}", self.1);
         self.0
     }
 }
