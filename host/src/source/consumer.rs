@@ -239,7 +239,12 @@ fn change(consumer: &BaseConsumer<Context>, change: Change<'_>) {
             if cooperative { consumer.incremental_assign(&list) } else { consumer.assign(&list) }
         }
         Change::Remove(partitions) => {
-            for partition in partitions {
+            // A partition whose task could not be claimed was never added, and librdkafka refuses a list that names one.
+            let added = if cooperative { consumer.assignment().ok() } else { None };
+            let is_added = |partition: &&TopicPartition| {
+                added.as_ref().is_none_or(|list| list.find_partition(&partition.topic, partition.partition).is_some())
+            };
+            for partition in partitions.iter().filter(is_added) {
                 list.add_partition(&partition.topic, partition.partition);
             }
             if cooperative { consumer.incremental_unassign(&list) } else { consumer.unassign() }

@@ -11,6 +11,8 @@ pub mod consumer;
 pub mod offsets;
 pub mod options;
 pub mod queue;
+#[cfg(test)]
+mod tests;
 
 pub use consumer::{Consumer, Owner};
 pub use offsets::Offsets;
