@@ -14,6 +14,8 @@ mod instance;
 mod limits;
 mod load;
 mod log;
+#[doc(hidden)]
+pub mod native;
 mod output;
 mod returned;
 mod tables;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::common::{self, Numbers};
-use crate::generate::{self, PARTITIONS};
+use crate::generate::PARTITIONS;
+use crate::job::{Job, TABLE};
+use crate::record;
 use crate::support::host::Host;
 use crate::support::kafka::{Cluster, Producer, Record};
 use crate::support::reader::Ids;
 use crate::support::servers::unique;
 use crate::support::store::Place;
-use crate::{TABLE, config};
 
 /// Times that it is measured.
 const ROUNDS: u64 = 10;
@@ -26,7 +27,8 @@ const BOUND: Duration = Duration::from_secs(60);
 pub fn measure(cluster: &Cluster) {
     let (topic, place) = (unique("bench_latency"), Place::local());
     cluster.create_topic(&topic, i32::try_from(PARTITIONS).expect("a few partitions"), &[]);
-    let config = config(&place, &topic, r#"require = "key""#, r#"format = "parquet", every = "1s""#);
+    let sink = r#"format = "parquet", every = "1s""#.to_owned();
+    let config = Job { sink, ..Job::reference(&topic, "key") }.config(&place);
     let path = config.path();
     let host = Host::start(&["run", "--config", path.to_str().expect("a path that is text")]);
     let producer = cluster.producer();
@@ -58,7 +60,7 @@ impl Table {
         let (mut numbers, mut value) = (Numbers(round), Vec::new());
         let begin = Instant::now();
         for i in round * BURST..(round + 1) * BURST {
-            generate::write(&mut value, i, &mut numbers);
+            record::write(&mut value, i, &mut numbers);
             let partition = i32::try_from(i % PARTITIONS).expect("a few partitions");
             producer.send(topic, &Record { partition: Some(partition), value: Some(&value), ..Record::default() });
         }
