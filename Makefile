@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
+.PHONY: help build demo test lint bench bench-peers bench-figures clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
 
 # Where tools and servers are installed that the clone doesn't bring.
 CACHE := $(if $(RILLGATE_CACHE),$(RILLGATE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/rillgate)
@@ -11,10 +11,11 @@ RILLGATE := $(TARGET)/release/rillgate
 # Plugins are a workspace of their own, for another target.
 PLUGIN_TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/plugins,plugins/target)
 PLUGIN_FLAGS := --manifest-path plugins/Cargo.toml --target-dir $(PLUGIN_TARGET)
+BENCH_RESULTS := $(abspath $(TARGET))/bench/results.json
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 
 help: ## What there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 build: host plugins ## The host in release, and all plugins
 
@@ -26,6 +27,7 @@ test: lint tests plugins unit-tests plugin-tests end-to-end-tests ## Everything 
 lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of dependencies, layers
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path plugins/Cargo.toml
+	cargo fmt --all --check --manifest-path tests/benches/plugin/guest/Cargo.toml
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo clippy --release --workspace --all-targets $(PLUGIN_FLAGS) -- -D warnings
 	$(CARGO_DENY) --all-features --workspace check licenses bans sources
@@ -33,8 +35,14 @@ lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of d
 	cargo test --release --workspace --test all layering::
 
 bench: tests plugins ## Benchmarks, with the reference job on a real Kafka, into target/bench/results.json
-	trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(abspath $(TARGET))/bench/results.json \
-	  cargo bench --workspace --bench '*' $(ARGS)
+	trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(BENCH_RESULTS) cargo bench --workspace --bench '*' $(ARGS)
+
+bench-peers: tests plugins ## The reference job beside pyarrow and Spark on the same topic, into the same file
+	tests/servers/install spark; trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(BENCH_RESULTS) \
+	  cargo bench --workspace --bench reference -- peers
+
+bench-figures: ## Puts what the last benchmarks found into docs/benchmarks.md
+	sed -i -e '/^<!-- figures -->/,/^<!-- end of figures -->/{//!d}' -e '/^<!-- figures -->/r $(BENCH_RESULTS:.json=.md)' docs/benchmarks.md
 
 clean: ## Removes what was built, but not the cache
 	cargo clean
