@@ -122,6 +122,20 @@ impl Column {
         self.pushed()
     }
 
+    /// Whether [`Column::push_float64`] can be called.
+    #[inline(always)]
+    pub fn is_float64(&self) -> bool {
+        matches!(self.values, Values::Float64(_))
+    }
+
+    /// A number for a column of 64-bit floats.
+    #[inline(always)]
+    pub fn push_float64(&mut self, value: f64) -> Result<(), Wrong> {
+        let Values::Float64(values) = &mut self.values else { return Err(Wrong::Type) };
+        values.push(value);
+        self.pushed()
+    }
+
     /// A JSON boolean.
     #[inline]
     pub fn push_boolean(&mut self, value: bool) -> Result<(), Wrong> {

@@ -88,7 +88,12 @@ impl Walk<'_, '_> {
         column.truncate(row);
         let pushed = match first {
             Some(b'"') => column.push_text(self.scanner.string(self.scratch)?),
-            Some(first @ (b'-' | b'0'..=b'9')) => column.push_number(self.scanner.number(first)?),
+            Some(first @ (b'-' | b'0'..=b'9')) => {
+                match column.is_float64().then(|| self.scanner.short_decimal(first)).flatten() {
+                    Some(value) => column.push_float64(value),
+                    None => column.push_number(self.scanner.number(first)?),
+                }
+            }
             Some(letter @ (b't' | b'f')) => {
                 self.scanner.literal(letter)?;
                 column.push_boolean(letter == b't')
