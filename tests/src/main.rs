@@ -13,5 +13,4 @@ mod kill;
 mod layering;
 mod offsets;
 mod servers;
-mod support;
 mod systems;

@@ -7,8 +7,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::common::Numbers;
-use crate::support::kafka::{Cluster, Record};
-use crate::support::servers::servers;
+use support::kafka::{Cluster, Record};
+use support::servers::servers;
 
 /// How many records the topic holds.
 pub const RECORDS: u64 = 5_000_000;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::common::{self, Numbers};
 use crate::generate::{self, PARTITIONS};
-use crate::support::host::Host;
-use crate::support::kafka::{Cluster, Producer, Record};
-use crate::support::reader::Ids;
-use crate::support::servers::unique;
-use crate::support::store::Place;
 use crate::{TABLE, config};
+use support::host::Host;
+use support::kafka::{Cluster, Producer, Record};
+use support::reader::Ids;
+use support::servers::unique;
+use support::store::Place;
 
 /// Times that it is measured.
 const ROUNDS: u64 = 10;

@@ -13,10 +13,6 @@ mod common;
 mod generate;
 mod latency;
 mod process;
-// The tests' own ground; their parts that aren't needed here, and the unit tests of it, are theirs.
-#[allow(unused)]
-#[path = "../../src/support/mod.rs"]
-mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
