@@ -13,4 +13,5 @@ mod kill;
 mod layering;
 mod offsets;
 mod servers;
+mod steps;
 mod systems;
