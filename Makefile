@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
+.PHONY: help build demo test lint bench chaos clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
 
 # Where tools and servers are installed that the clone doesn't bring.
 CACHE := $(if $(RILLGATE_CACHE),$(RILLGATE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/rillgate)
@@ -35,6 +35,9 @@ lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of d
 bench: tests plugins ## Benchmarks, with the reference job on a real Kafka, into target/bench/results.json
 	trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(abspath $(TARGET))/bench/results.json \
 	  cargo bench --workspace --bench '*' $(ARGS)
+
+chaos: tests plugins ## Half an hour of faults on a real Kafka and a real S3, into docs/reliability.md; ARGS="--rounds 50 --seed 7 --place s3"
+	trap tests/servers/down EXIT; tests/servers/up; cargo test --release --workspace --test chaos -- $(ARGS)
 
 clean: ## Removes what was built, but not the cache
 	cargo clean
