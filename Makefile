@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-peers bench-figures clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
+.PHONY: help build demo test lint bench bench-peers bench-figures chaos clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
 
 # Where tools and servers are installed that the clone doesn't bring.
 CACHE := $(if $(RILLGATE_CACHE),$(RILLGATE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/rillgate)
@@ -43,6 +43,9 @@ bench-peers: tests plugins ## The reference job beside pyarrow and Spark on the 
 
 bench-figures: ## Puts what the last benchmarks found into docs/benchmarks.md
 	sed -i -e '/^<!-- figures -->/,/^<!-- end of figures -->/{//!d}' -e '/^<!-- figures -->/r $(BENCH_RESULTS:.json=.md)' docs/benchmarks.md
+
+chaos: tests plugins ## Half an hour of faults on a real Kafka and a real S3, into docs/reliability.md; ARGS="--rounds 50 --seed 7 --place s3"
+	trap tests/servers/down EXIT; tests/servers/up; cargo test --release --workspace --test chaos -- $(ARGS)
 
 clean: ## Removes what was built, but not the cache
 	cargo clean

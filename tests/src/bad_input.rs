@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::support::flow::{CATCH_UP, EPOCH_MS, iso};
-use super::support::host::Config;
-use super::support::kafka::{Cluster, Record};
-use super::support::letters::{Letter, dead_letters};
-use super::support::reader::Reader;
-use super::support::servers::unique;
-use super::support::store::Place;
-use super::support::wait::seconds;
+use support::flow::{CATCH_UP, EPOCH_MS, iso};
+use support::host::Config;
+use support::kafka::{Cluster, Record};
+use support::letters::{Letter, dead_letters};
+use support::reader::Reader;
+use support::servers::unique;
+use support::store::Place;
+use support::wait::seconds;
 
 const PARTITIONS: usize = 2;
 

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::flow::CATCH_UP;
-use super::support::host::Config;
-use super::support::kafka::{Cluster, Record};
-use super::support::letters::{Letter, dead_letters};
-use super::support::reader::Reader;
-use super::support::servers::{target, unique};
-use super::support::store::Place;
-use super::support::wait::seconds;
+use support::flow::CATCH_UP;
+use support::host::Config;
+use support::kafka::{Cluster, Record};
+use support::letters::{Letter, dead_letters};
+use support::reader::Reader;
+use support::servers::{target, unique};
+use support::store::Place;
+use support::wait::seconds;
 
 /// The host's own tests put their plugins together so, too.
 #[path = "../../host/src/plugin/tests/guest.rs"]
@@ -165,7 +165,7 @@ fn one_record_in_a_thousand_is_spoiled_and_only_that_one_is_a_dead_letter() {
 /// The SHA-256 of a plugin, as `rillgate plugin inspect` has it.
 fn digest(plugin: &std::path::Path) -> String {
     let arguments = ["plugin", "inspect", plugin.to_str().unwrap(), "--json"];
-    let inspected = super::support::host::Host::start(&arguments).ends_within(seconds(60)).expect_code(0);
+    let inspected = support::host::Host::start(&arguments).ends_within(seconds(60)).expect_code(0);
     let inspected: Value = serde_json::from_str(&inspected.output).unwrap();
     inspected["digest"].as_str().unwrap().to_owned()
 }

@@ -7,12 +7,12 @@ use rillgate_feeds::System;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::host::{Config, Ended, Host};
-use super::support::kafka::Cluster;
-use super::support::proxy::{Mode, Proxy};
-use super::support::servers::{clone, servers, unique};
-use super::support::store::Place;
-use super::support::wait::seconds;
+use support::host::{Config, Ended, Host};
+use support::kafka::Cluster;
+use support::proxy::{Mode, Proxy};
+use support::servers::{clone, servers, unique};
+use support::store::Place;
+use support::wait::seconds;
 
 /// Six mistakes of six kinds: a property, a plugin's file, a column's type, a key, a duration, a variable.
 const MISTAKES: &str = r#"[kafka]

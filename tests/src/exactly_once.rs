@@ -1,10 +1,10 @@
 //! 200,000 records through a plugin into a table: each exactly once, with every value right, as DuckDB reads it.
 
-use super::support::flow::{CATCH_UP, Flow, TABLE};
-use super::support::kafka::Cluster;
-use super::support::reader::Reader;
-use super::support::store::Place;
-use super::support::watch::data_file_name;
+use support::flow::{CATCH_UP, Flow, TABLE};
+use support::kafka::Cluster;
+use support::reader::Reader;
+use support::store::Place;
+use support::watch::data_file_name;
 
 const RECORDS: u64 = 200_000;
 const PARTITIONS: u64 = 6;

@@ -1,12 +1,12 @@
 //! Kafka or the store are away, refuse, or do something and don't say so: the host waits, goes on, and stays exact.
 
-use super::support::flow::{Flow, Producing, TABLE};
-use super::support::kafka::Cluster;
-use super::support::proxy::{Mode, Proxy};
-use super::support::servers::{OwnKafka, OwnS3, servers};
-use super::support::store::Place;
-use super::support::wait::{seconds, until};
-use super::support::watch::Watch;
+use support::flow::{Flow, Producing, TABLE};
+use support::kafka::Cluster;
+use support::proxy::{Mode, Proxy};
+use support::servers::{OwnKafka, OwnS3, servers};
+use support::store::Place;
+use support::wait::{seconds, until};
+use support::watch::Watch;
 
 #[test]
 fn a_right_password_is_let_in() {
@@ -52,8 +52,7 @@ fn a_broker_that_restarts_or_dies_in_mid_stream() {
 #[test]
 fn connections_to_kafka_that_are_cut_and_refused() {
     let proxy = Proxy::before("127.0.0.1:9");
-    let kafka = OwnKafka::start_behind(proxy.port());
-    proxy.redirect(&kafka.proxied);
+    let kafka = OwnKafka::start_behind(std::slice::from_ref(&proxy));
     let place = Place::local();
     // Records get in by the plain listener: only the host suffers.
     let flow = Flow::new(&Cluster::at(&kafka.bootstrap), "cut", 3);

@@ -1,10 +1,10 @@
 //! Several hosts in one consumer group: partitions move while records flow, and no record is lost or doubled by it.
 
-use super::support::flow::{Flow, Producing, TABLE};
-use super::support::kafka::Cluster;
-use super::support::store::Place;
-use super::support::wait::{seconds, until};
-use super::support::watch::Watch;
+use support::flow::{Flow, Producing, TABLE};
+use support::kafka::Cluster;
+use support::store::Place;
+use support::wait::seconds;
+use support::watch::Watch;
 
 #[test]
 fn hosts_come_and_go_on_files() {
@@ -25,15 +25,15 @@ fn hosts_come_and_go(place: &Place) {
     let mut first = config.run();
     flow.expect_progress(place, &mut first);
     let mut second = config.run();
-    expect_members(&flow, 2);
+    flow.expect_members(2);
     flow.expect_progress(place, &mut second);
     first.stop();
-    expect_members(&flow, 1);
+    flow.expect_members(1);
     flow.expect_progress(place, &mut second);
     let mut third = config.run();
-    expect_members(&flow, 2);
+    flow.expect_members(2);
     second.kill_after(seconds(0));
-    expect_members(&flow, 1);
+    flow.expect_members(1);
     flow.expect_progress(place, &mut third);
     third.stop();
 
@@ -59,10 +59,10 @@ fn a_host_that_wakes_up_after_its_partitions_have_moved() {
         let mut second = config.run();
         flow.expect_progress(&place, &mut second);
         first.signal("CONT");
-        expect_members(&flow, 2);
+        flow.expect_members(2);
         flow.expect_progress(&place, &mut first);
         second.stop();
-        expect_members(&flow, 1);
+        flow.expect_members(1);
         flow.expect_progress(&place, &mut first);
     }
     first.stop();
@@ -70,10 +70,4 @@ fn a_host_that_wakes_up_after_its_partitions_have_moved() {
     let sent = producing.finish();
     flow.expect_complete(&config, &place, sent);
     watch.finish();
-}
-
-fn expect_members(flow: &Flow, count: usize) {
-    until(seconds(60), &format!("{count} hosts with partitions"), || {
-        (flow.cluster.members_with_partitions(&flow.group()) == count).then_some(())
-    });
 }

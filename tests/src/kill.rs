@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::support::flow::{Flow, Producing, TABLE};
-use super::support::host::Host;
-use super::support::kafka::Cluster;
-use super::support::store::Place;
-use super::support::watch::Watch;
+use support::flow::{Flow, Producing, TABLE};
+use support::host::Host;
+use support::kafka::Cluster;
+use support::store::Place;
+use support::watch::Watch;
 
 const ROUNDS: u32 = 20;
 

@@ -13,5 +13,5 @@ mod kill;
 mod layering;
 mod offsets;
 mod servers;
-mod support;
+mod steps;
 mod systems;

@@ -1,12 +1,12 @@
 //! Where a pipeline begins and ends, and what it does when Kafka no longer has what comes next.
 
-use super::support::flow::CATCH_UP;
-use super::support::host::Config;
-use super::support::kafka::{Cluster, Record};
-use super::support::reader::Reader;
-use super::support::servers::unique;
-use super::support::store::Place;
-use super::support::wait::{seconds, until};
+use support::flow::CATCH_UP;
+use support::host::Config;
+use support::kafka::{Cluster, Record};
+use support::reader::Reader;
+use support::servers::unique;
+use support::store::Place;
+use support::wait::{seconds, until};
 
 const TABLE: &str = "numbers";
 

@@ -1,12 +1,12 @@
 //! The harness itself, against the real servers: what a test relies on, seen to work before something is blamed on the host.
 
-use super::support::flow::{Flow, TABLE, id};
-use super::support::kafka::{Cluster, Record};
-use super::support::proxy::{Mode, Proxy};
-use super::support::reader::{Added, Ids, Reader};
-use super::support::servers::{OwnKafka, OwnS3, servers, unique};
-use super::support::store::Place;
-use super::support::wait::{seconds, until};
+use support::flow::{Flow, TABLE, id};
+use support::kafka::{Cluster, Record};
+use support::proxy::{Mode, Proxy};
+use support::reader::{Added, Ids, Reader};
+use support::servers::{OwnKafka, OwnS3, servers, unique};
+use support::store::Place;
+use support::wait::{seconds, until};
 
 #[test]
 fn records_are_in_the_partitions_they_were_sent_to() {
@@ -43,8 +43,7 @@ fn a_kafka_that_is_restarted_or_killed_keeps_address_and_records() {
 #[test]
 fn connections_to_kafka_go_through_a_proxy_and_are_cut() {
     let proxy = Proxy::before("127.0.0.1:9");
-    let kafka = OwnKafka::start_behind(proxy.port());
-    proxy.redirect(&kafka.proxied);
+    let _kafka = OwnKafka::start_behind(std::slice::from_ref(&proxy));
     let flow = Flow::new(&Cluster::at(&proxy.address()), "harness_proxied", 1);
     let producer = flow.cluster.producer();
     flow.send(&producer, 0..10);
@@ -96,7 +95,7 @@ fn doubles_are_found_within_a_file_and_across_files() {
 
 #[test]
 fn what_is_wrong_in_a_table_is_seen_by_the_watch() {
-    use super::support::watch::Watch;
+    use support::watch::Watch;
     let place = Place::local();
     let watch = Watch::start(&place, TABLE, "id");
     write_parquet(&place, &format!("{TABLE}/date=2026-01-01/x-0-0-0.parquet"), &format!("select '{}' as id", id(1)));

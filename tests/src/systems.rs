@@ -6,13 +6,13 @@ use std::process::Command;
 use rillgate_feeds::{Record, System, feed};
 use serde_json::Value;
 
-use super::support::flow::CATCH_UP;
-use super::support::host::{Ended, Host};
-use super::support::reader::Reader;
-use super::support::servers::{OwnKafka, clone};
-use super::support::store::Place;
-use super::support::wait::{seconds, until};
-use super::support::watch::data_file_name;
+use support::flow::CATCH_UP;
+use support::host::{Ended, Host};
+use support::reader::Reader;
+use support::servers::{OwnKafka, clone};
+use support::store::Place;
+use support::wait::{seconds, until};
+use support::watch::data_file_name;
 
 /// Runs `rillgate` with the project's own pipelines.toml, as it is.
 fn rillgate(arguments: &[&str], environment: &[(&str, &str)]) -> Host {

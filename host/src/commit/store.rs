@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use indexmap::IndexMap;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -13,7 +14,11 @@ use object_store::path::Path;
 use object_store::{
     BackoffConfig, Error as StoreError, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, RetryConfig,
 };
+use tokio::time::Instant;
 use url::Url;
+
+/// How long a host that starts waits for its store, if that answers nothing or an error that may pass.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the tables and the control files go: `[store]` in pipelines.toml.
 #[derive(Clone, PartialEq)]
@@ -147,8 +152,23 @@ impl Store {
     }
 
     /// Tries what the protocol stands on: create-if-absent in the control place, copy- or create-if-absent for tables.
-    /// Leaves nothing behind.
+    /// Leaves nothing behind. What may pass is tried again for a while: a cut connection is no reason not to start.
     pub async fn probe(&self) -> Result<(), OpenError> {
+        let begin = Instant::now();
+        let pauses = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(5))
+            .without_max_times();
+        let may_pass = |error: &OpenError| {
+            let passes = matches!(error, OpenError::Unreachable { source: StoreError::Generic { .. }, .. });
+            passes && begin.elapsed() < PATIENCE
+        };
+        (|| self.probe_once()).retry(pauses).when(may_pass).await
+    }
+
+    async fn probe_once(&self) -> Result<(), OpenError> {
+        // Never the same names again: what an unanswered request does late can't be taken for another's.
         let name = format!("_rillgate/probe/{}", uuid::Uuid::new_v4());
         let (first, second) = (format!("{name}-1"), format!("{name}-2"));
         let answer = self.probe_with(&first, &second).await;
@@ -173,7 +193,7 @@ impl Store {
         for attempt in 0..2 {
             match tables.store.copy_if_not_exists(&from, &to).await {
                 Ok(()) if attempt == 0 => {}
-                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) if attempt == 1 => {}
+                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
                 Ok(()) | Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => {
                     return Err(lacks(tables, "copy-if-absent"));
                 }
@@ -188,7 +208,8 @@ async fn create_twice(location: &Location, path: &Path) -> Result<(), OpenError>
     for attempt in 0..2 {
         match location.store.put_opts(path, "probe".into(), PutMode::Create.into()).await {
             Ok(_) if attempt == 0 => {}
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) if attempt == 1 => {}
+            // At the first attempt too: its name is new, so it was created by us, and the answer got lost.
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
             Ok(_) | Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => {
                 return Err(lacks(location, "create-if-absent"));
             }

@@ -189,7 +189,7 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>, stop: &AtomicBool) {
 }
 
 /// Leaves the group, so that the others take over at once rather than when our session has run out.
-fn leave(consumer: &BaseConsumer<Context>) {
+fn leave(consumer: &Arc<BaseConsumer<Context>>) {
     if let Err(error) = consumer.close_queue() {
         tracing::debug!(%error, "the group is left when the session has run out");
         return;
@@ -198,6 +198,13 @@ fn leave(consumer: &BaseConsumer<Context>) {
     while !consumer.closed() && Instant::now() < deadline {
         // Closing is served by polling; what comes is of no interest any more.
         let _ = consumer.poll(TICK);
+    }
+    if !consumer.closed() {
+        tracing::warn!(
+            "the group could not be left within {LEAVE:?}: the others take over when the session has run out"
+        );
+        // Dropping a consumer waits until it is closed, for ever if need be; the end of the process doesn't.
+        std::mem::forget(Arc::clone(consumer));
     }
 }
 

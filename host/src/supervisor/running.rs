@@ -231,6 +231,8 @@ impl Running {
     /// Starts a task that has been claimed; returns where it begins.
     fn start(&self, queue: PartitionQueue, log: TaskLog) -> Result<i64, TaskError> {
         let (partition, start) = (queue.partition.clone(), log.next_offset());
+        // Tells which entries of the commit log are this instance's.
+        tracing::debug!(pipeline = self.name(), %partition, attempt = log.attempt(), start, "claimed");
         let progress = Arc::new(Progress::default());
         let offsets = self.offsets.clone();
         let acknowledge = move |partition: &TopicPartition, end| offsets.acknowledge(partition, end);

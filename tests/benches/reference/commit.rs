@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rillgate::commit::{Commit, LogOptions, Stage, Store, StoreOptions, TaskLog, folder};
 
 use crate::common;
-use crate::support::store::{Place, runtime};
+use support::store::{Place, runtime};
 
 /// Epochs that are committed, on each kind of store.
 const COMMITS: usize = 200;

@@ -13,8 +13,8 @@ use crate::generate;
 use crate::job::{median, spread};
 use crate::process::{Usage, own_cpu};
 use crate::record::RECORDS;
-use crate::support::kafka::Cluster;
-use crate::support::servers::{servers, unique};
+use support::kafka::Cluster;
+use support::servers::{servers, unique};
 
 /// Times that the topic is drained.
 const RUNS: usize = 3;

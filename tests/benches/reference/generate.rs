@@ -7,8 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::common::Numbers;
 use crate::record::{self, RECORDS, SEED};
-use crate::support::kafka::{Cluster, Record};
-use crate::support::servers::servers;
+use support::kafka::{Cluster, Record};
+use support::servers::servers;
 
 /// Partitions of the reference job's topic.
 pub const PARTITIONS: u64 = 4;

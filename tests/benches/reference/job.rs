@@ -5,9 +5,9 @@ use std::process::Command;
 
 use crate::process::{self, Usage};
 use crate::record::{COLUMNS, DIRTY, DIRTY_AT};
-use crate::support::reader::Reader;
-use crate::support::servers::{clone, servers, target, unique};
-use crate::support::store::Place;
+use support::reader::Reader;
+use support::servers::{clone, servers, target, unique};
+use support::store::Place;
 
 /// The table that all jobs write.
 pub const TABLE: &str = "railway_station/passenger_flow";

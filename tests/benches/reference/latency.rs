@@ -7,11 +7,11 @@ use crate::common::{self, Numbers};
 use crate::generate::PARTITIONS;
 use crate::job::{Job, TABLE};
 use crate::record;
-use crate::support::host::Host;
-use crate::support::kafka::{Cluster, Producer, Record};
-use crate::support::reader::Ids;
-use crate::support::servers::unique;
-use crate::support::store::Place;
+use support::host::Host;
+use support::kafka::{Cluster, Producer, Record};
+use support::reader::Ids;
+use support::servers::unique;
+use support::store::Place;
 
 /// Times that it is measured.
 const ROUNDS: u64 = 10;

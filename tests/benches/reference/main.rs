@@ -26,10 +26,6 @@ mod process;
 mod record;
 mod sizes;
 mod start;
-// The tests' own ground; their parts that aren't needed here, and the unit tests of it, are theirs.
-#[allow(unused)]
-#[path = "../../src/support/mod.rs"]
-mod support;
 
 use support::kafka::Cluster;
 

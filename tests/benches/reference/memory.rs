@@ -9,10 +9,10 @@ use crate::generate;
 use crate::job::{self, Config, Job};
 use crate::process::Process;
 use crate::record::RECORDS;
-use crate::support::kafka::Cluster;
-use crate::support::servers::unique;
-use crate::support::store::Place;
-use crate::support::wait::until;
+use support::kafka::Cluster;
+use support::servers::unique;
+use support::store::Place;
+use support::wait::until;
 
 /// Partitions between which the memory of an idle task is taken.
 const IDLE: [i32; 2] = [1, 129];

@@ -5,7 +5,7 @@ use crate::generate;
 use crate::job::{self, Job, median};
 use crate::process::Usage;
 use crate::record::RECORDS;
-use crate::support::kafka::Cluster;
+use support::kafka::Cluster;
 
 const PARTITIONS: [u64; 4] = [1, 4, 16, 64];
 /// Times that each is run.

@@ -12,9 +12,9 @@ use crate::generate;
 use crate::job::{self, Job, TABLE, spread};
 use crate::process::{self, Usage};
 use crate::record::RECORDS;
-use crate::support::kafka::Cluster;
-use crate::support::servers::{clone, servers};
-use crate::support::store::Place;
+use support::kafka::Cluster;
+use support::servers::{clone, servers};
+use support::store::Place;
 
 /// Times that each is run.
 const RUNS: usize = 3;

@@ -7,8 +7,8 @@ use crate::generate::{self, PARTITIONS};
 use crate::job::{self, Job, median, spread};
 use crate::process::Usage;
 use crate::record::RECORDS;
-use crate::support::kafka::Cluster;
-use crate::support::servers::target;
+use support::kafka::Cluster;
+use support::servers::target;
 
 /// Times that each is run.
 const RUNS: usize = 5;

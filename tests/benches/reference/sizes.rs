@@ -8,9 +8,9 @@ use crate::generate::{self, PARTITIONS};
 use crate::guest::{Guest, identity};
 use crate::job::{self, Job, SINK, TABLE, median};
 use crate::process::Usage;
-use crate::support::kafka::Cluster;
-use crate::support::reader::Reader;
-use crate::support::store::Place;
+use support::kafka::Cluster;
+use support::reader::Reader;
+use support::store::Place;
 
 const BYTES: [u64; 4] = [50, 200, 1_000, 10_000];
 /// Bytes in each topic.

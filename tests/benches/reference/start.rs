@@ -11,8 +11,8 @@ use crate::generate::{self, PARTITIONS};
 use crate::job::{self, Job, TABLE, median};
 use crate::process::Process;
 use crate::record;
-use crate::support::kafka::Cluster;
-use crate::support::store::Place;
+use support::kafka::Cluster;
+use support::store::Place;
 
 /// Times that each start is measured.
 const ROUNDS: usize = 10;

@@ -15,9 +15,10 @@ use super::wait::{seconds, until};
 /// The table that the pipeline writes.
 pub const TABLE: &str = "railway_station/passenger_flow";
 
-/// 2026-01-01T00:00:00Z in milliseconds, when record 0 was made; each record is `STEP_MS` later than the one before.
+/// 2026-01-01T00:00:00Z in milliseconds, when record 0 was made.
 pub const EPOCH_MS: u64 = 1_767_225_600_000;
-const STEP_MS: u64 = 1_500;
+/// After 60 days the records' times begin again.
+const SPAN_MS: u64 = 60 * 86_400_000;
 
 /// One record in this many has no value, or an empty one; those are skipped.
 const SKIPPED: u64 = 100;
@@ -31,7 +32,20 @@ pub struct Flow {
     pub topic: String,
     /// Record `i` goes to partition `i % partitions`.
     pub partitions: u64,
+    /// Milliseconds from one record's time to the next one's: how many days, and so files, an epoch spans.
+    pub step_ms: u64,
     pipeline: String,
+}
+
+/// What a table holds of the records that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Rows in it.
+    pub rows: u64,
+    /// Rows of a record that another row has already.
+    pub doubles: u64,
+    /// Records of which it has no row, though it should.
+    pub losses: u64,
 }
 
 impl Flow {
@@ -39,7 +53,7 @@ impl Flow {
     pub fn new(cluster: &Cluster, name: &str, partitions: u64) -> Self {
         let topic = unique(name);
         cluster.create_topic(&topic, i32::try_from(partitions).unwrap(), &[]);
-        Self { cluster: cluster.clone(), pipeline: topic.clone(), topic, partitions }
+        Self { cluster: cluster.clone(), pipeline: topic.clone(), topic, partitions, step_ms: 1_500 }
     }
 
     /// The same topic, reached by other properties.
@@ -78,7 +92,7 @@ sink = {{ table = "{TABLE}", format = "parquet", partition_by = ["date"], every 
     /// Sends these records with a producer that is there already.
     pub fn send(&self, producer: &Producer, records: Range<u64>) {
         for i in records {
-            let (key, value) = (id(i), value(i));
+            let (key, value) = (id(i), value(i, self.step_ms));
             let partition = i32::try_from(i % self.partitions).unwrap();
             let key = Some(key.as_bytes());
             producer.send(
@@ -98,6 +112,13 @@ sink = {{ table = "{TABLE}", format = "parquet", partition_by = ["date"], every 
         });
     }
 
+    /// Returns when so many hosts have partitions of it.
+    pub fn expect_members(&self, count: usize) {
+        until(seconds(60), &format!("{count} hosts with partitions"), || {
+            (self.cluster.members_with_partitions(&self.group()) == count).then_some(())
+        });
+    }
+
     /// What must be true when everything has come to rest: after one more run, the log and the table agree, and the table
     /// holds records `0..count`, each once.
     pub fn expect_complete(&self, config: &Config, place: &Place, count: u64) {
@@ -106,22 +127,30 @@ sink = {{ table = "{TABLE}", format = "parquet", partition_by = ["date"], every 
         self.expect_exactly_once(place, count);
     }
 
+    /// Counts what the table holds of records `0..count`.
+    pub fn count(&self, place: &Place, count: u64) -> Counted {
+        let mut table = Reader::open(place, TABLE, "parquet");
+        let ours = format!("cast(substr(id, 4) as bigint) < {count}");
+        let row = table.row(&format!("select count(*), count(distinct id), count(distinct id) filter ({ours}) from t"));
+        let [rows, distinct, ours] = [0, 1, 2].map(|column: usize| row[column].as_u64().unwrap());
+        Counted { rows, doubles: rows - distinct, losses: kept(count).saturating_sub(ours) }
+    }
+
     /// Checks that the table holds records `0..count`, each once, with every column as it must be.
     pub fn expect_exactly_once(&self, place: &Place, count: u64) {
         let mut table = Reader::open(place, TABLE, "parquet");
-        let ids = "cast(substr(id, 4) as bigint)";
+        let (ids, step) = ("cast(substr(id, 4) as bigint)", self.step_ms);
         let rows = table.row(&format!("select count(*), count(distinct id), min({ids}), max({ids}) from t"));
         let rows: Vec<u64> = rows.iter().map(|value| value.as_u64().unwrap()).collect();
-        let kept = (0..count).filter(|i| i % SKIPPED != SKIPPED - 1).count() as u64;
         let last = (0..count).rfind(|i| i % SKIPPED != SKIPPED - 1).unwrap();
-        assert_eq!(rows, [kept, kept, 0, last], "rows, different ids, first id, last id");
+        assert_eq!(rows, [kept(count), kept(count), 0, last], "rows, different ids, first id, last id");
         for (column, expected) in [
             ("train_id", "'TR-' || lpad(cast(i % 997 as varchar), 4, '0')".to_owned()),
             (
                 "station",
                 "case when i % 10 = 4 then null else 'Station ' || chr(cast(65 + i % 4 as int)) end".to_owned(),
             ),
-            ("epoch_ms(timestamp)", format!("{EPOCH_MS} + i * {STEP_MS}")),
+            ("epoch_ms(timestamp)", format!("{EPOCH_MS} + i * {step} % {SPAN_MS}")),
             ("waiting_time", "case when i % 10 = 7 then null else (i % 600) / 8 end".to_owned()),
             ("ticket_check_time", "case when i % 10 = 8 then null else 1 + (i % 3) / 4 end".to_owned()),
             ("reduced_flow_factor", "case when i % 50 = 0 then 0.5 else 1.0 end".to_owned()),
@@ -145,8 +174,13 @@ pub struct Producing {
 }
 
 impl Producing {
-    /// Begins with record 0.
+    /// Begins with record 0; as many as the machine has time for.
     pub fn start(flow: &Flow) -> Self {
+        Self::paced(flow, 500)
+    }
+
+    /// Begins with record 0; 50 times a second, if not less often, this many.
+    pub fn paced(flow: &Flow, burst: u64) -> Self {
         let flow = flow.clone();
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -154,8 +188,8 @@ impl Producing {
             let mut sent = 0;
             // The pace leaves the others some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
-                flow.send(&producer, sent..sent + 500);
-                sent += 500;
+                flow.send(&producer, sent..sent + burst);
+                sent += burst;
             }
             sent
         });
@@ -172,17 +206,22 @@ impl Producing {
 /// How long the host may take to catch up in a test. Generous: the machine may have other things to do.
 pub const CATCH_UP: Duration = Duration::from_secs(240);
 
+/// How many of records `0..count` make a row.
+pub fn kept(count: u64) -> u64 {
+    count - count / SKIPPED
+}
+
 /// The id of record `i`.
 pub fn id(i: u64) -> String {
     format!("psf{i:09}")
 }
 
 /// The value of record `i`. Numbers are multiples of powers of two, so that equal means equal.
-fn value(i: u64) -> Option<Vec<u8>> {
+fn value(i: u64, step_ms: u64) -> Option<Vec<u8>> {
     if i % SKIPPED == SKIPPED - 1 {
         return (i / SKIPPED).is_multiple_of(2).then(Vec::new);
     }
-    let ms = EPOCH_MS + i * STEP_MS;
+    let ms = EPOCH_MS + i * step_ms % SPAN_MS;
     // Both ways in which feeds have sent times.
     let timestamp = if i.is_multiple_of(2) { ms.to_string() } else { format!("\"{}\"", iso(ms)) };
     let station = match i % 10 {
@@ -224,10 +263,11 @@ mod tests {
     fn records_are_json_and_their_times_are_right() {
         assert_eq!(iso(EPOCH_MS), "2026-01-01T00:00:00.000Z");
         assert_eq!(iso(1_772_368_496_789), "2026-03-01T12:34:56.789Z");
-        assert_eq!((value(99).as_deref(), value(199)), (Some(&b""[..]), None));
+        assert_eq!((value(99, 1).as_deref(), value(199, 1)), (Some(&b""[..]), None));
         for i in 0..SKIPPED - 1 {
-            let record: serde_json::Value = serde_json::from_slice(&value(i).unwrap()).unwrap();
+            let record: serde_json::Value = serde_json::from_slice(&value(i, 90_000).unwrap()).unwrap();
             assert_eq!(record["id"], id(i));
         }
+        assert_eq!([0, 99, 100, 101, 200].map(kept), [0, 99, 99, 100, 198]);
     }
 }

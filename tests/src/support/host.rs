@@ -38,6 +38,12 @@ impl Config {
         self.host(&["run"])
     }
 
+    /// The same, and its log says more (`RILLGATE_LOG`).
+    pub fn run_logging(&self, filter: &str) -> Host {
+        let path = self.path();
+        Host::start_with(&["run", "--config", path.to_str().unwrap()], &[("RILLGATE_LOG", filter)])
+    }
+
     /// Runs until everything that the topics had at the start is committed. Panics if that fails or takes longer than `bound`.
     pub fn catch_up(&self, bound: Duration) {
         self.host(&["run", "--until-caught-up"]).ends_within(bound).expect_code(0);
@@ -99,10 +105,16 @@ impl Host {
 
     /// The same with these variables in its environment.
     pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let binary = std::env::var_os("RILLGATE_BIN").map_or_else(|| target().join("release/rillgate"), PathBuf::from);
-        assert!(binary.is_file(), "{} is missing: run `make build`", binary.display());
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary());
         command.args(arguments).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// The same as [`Host::start`], of a process whose files may be limited later: a write that is too much fails, as on a full
+    /// disk, where it would end the process otherwise.
+    pub fn start_limitable(arguments: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()).args(arguments);
         Self::spawn(command)
     }
 
@@ -140,21 +152,30 @@ impl Host {
         if let Some(ended) = self.ends(time) {
             panic!("ended by itself with {:?}; it wrote:\n{}", ended.code, tail(&ended.output));
         }
+        self.kill();
+    }
+
+    /// Kills it (SIGKILL), and returns when it is gone, with what it wrote; the code tells whether it had ended by itself.
+    pub fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.ends_within(Duration::from_secs(30))
     }
 
-    /// Asks it to stop (SIGTERM) and expects that it does so in order.
+    /// Asks it to stop (SIGTERM) and expects that it does so in order; returns what it wrote.
     #[track_caller]
-    pub fn stop(self) {
+    pub fn stop(self) -> String {
         self.signal("TERM");
-        self.ends_within(Duration::from_secs(60)).expect_code(0);
+        self.ends_within(Duration::from_secs(60)).expect_code(0).output
     }
 
-    /// Sends a signal: `TERM`, `HUP`, `STOP`, `CONT`.
+    /// Sends a signal: `TERM`, `HUP`, `STOP`, `CONT`, `KILL`.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        assert!(signal(self.pid(), name), "no process to send {name} to");
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has written so far, both streams.
@@ -177,6 +198,25 @@ impl Drop for Host {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a process; `false` if there is none any more.
+pub fn signal(pid: u32, name: &str) -> bool {
+    Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Limits the size to which a process may write files from now on; `None` is no limit.
+pub fn limit_file_size(pid: u32, bytes: Option<u64>) {
+    let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+    // The soft limit alone: what is lowered may be raised again.
+    let limited = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={limit}:")]).status();
+    assert!(limited.expect("prlimit, of util-linux").success());
+}
+
+fn binary() -> PathBuf {
+    let binary = std::env::var_os("RILLGATE_BIN").map_or_else(|| target().join("release/rillgate"), PathBuf::from);
+    assert!(binary.is_file(), "{} is missing: run `make build`", binary.display());
+    binary
 }
 
 /// Gathers the lines of a stream; holds `open` until the stream ends.

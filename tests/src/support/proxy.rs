@@ -1,19 +1,25 @@
-//! A TCP proxy that misbehaves when told to; it knows as much HTTP as an answer of 503 takes.
+//! A TCP proxy that misbehaves when told to: cuts, refuses, holds, slows down, loses answers, says 503, and does what a test
+//! wants at the very moment at which a request comes.
+
+mod http;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+pub use http::Request;
 
 /// What the proxy does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Mode {
     /// Passes everything on.
     Pass,
     /// Closes new connections at once, as where nobody listens.
     Refuse,
+    /// Keeps everything to itself, and passes it on when the mode changes: a network that swallows packets for a while.
+    Hold,
     /// Answers 503 to every HTTP request.
     Unavailable,
     /// Passes requests on and cuts the connection when the answer comes: it was done, and nobody heard.
@@ -21,6 +27,27 @@ pub enum Mode {
     /// Ends.
     Stopped,
 }
+
+/// How slow a link is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Link {
+    /// Added to whatever passes, in each direction.
+    pub latency: Duration,
+    /// Of each connection, in each direction; 0 is no limit.
+    pub bytes_per_second: u64,
+}
+
+/// When a trap springs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The request has come and has not been passed on.
+    Before,
+    /// It was done, and its answer has not been passed on.
+    After,
+}
+
+/// What a trap does; it may take its time, for which that one request waits. `false` cuts the connection.
+pub type Spring = Box<dyn FnOnce() -> bool + Send>;
 
 /// A proxy on a port of its own; gone when dropped.
 #[derive(Debug)]
@@ -32,10 +59,27 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     upstream: Mutex<String>,
-    mode: AtomicU8,
+    mode: Mutex<Mode>,
+    mode_changed: Condvar,
+    link: Mutex<Link>,
+    trap: Mutex<Option<Trap>>,
     connections: Mutex<Vec<TcpStream>>,
     /// Connections refused, requests answered with 503, answers lost.
     faults: AtomicU64,
+}
+
+struct Trap {
+    request: Request,
+    /// So many more of them pass before it springs.
+    skip: u32,
+    moment: Moment,
+    spring: Spring,
+}
+
+impl std::fmt::Debug for Trap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Trap({:?} {:?} after {})", self.moment, self.request, self.skip)
+    }
 }
 
 impl Proxy {
@@ -45,7 +89,10 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream.to_owned()),
-            mode: AtomicU8::new(Mode::Pass as u8),
+            mode: Mutex::new(Mode::Pass),
+            mode_changed: Condvar::new(),
+            link: Mutex::default(),
+            trap: Mutex::default(),
             connections: Mutex::default(),
             faults: AtomicU64::new(0),
         });
@@ -75,23 +122,39 @@ impl Proxy {
 
     /// Sends connections to come to another address: for a server that needs to know the proxy's port before it has its own.
     pub fn redirect(&self, upstream: &str) {
-        upstream.clone_into(&mut self.shared.upstream.lock().unwrap());
+        upstream.clone_into(&mut lock(&self.shared.upstream));
     }
 
     /// Changes what is done from now on. Open connections are cut where the mode is about connections or requests.
     pub fn set(&self, mode: Mode) {
-        self.shared.mode.store(mode as u8, Ordering::SeqCst);
+        *lock(&self.shared.mode) = mode;
+        self.shared.mode_changed.notify_all();
         if matches!(mode, Mode::Refuse | Mode::Unavailable) {
             self.cut();
         }
     }
 
+    /// Makes the link slow from now on, or fast again with the default.
+    pub fn slow_down(&self, link: Link) {
+        *lock(&self.shared.link) = link;
+    }
+
     /// Cuts the connections that are open.
     pub fn cut(&self) {
-        for connection in self.shared.connections.lock().unwrap().drain(..) {
+        for connection in lock(&self.shared.connections).drain(..) {
             // One that has been closed meanwhile can't be shut down, and need not be.
             let _ = connection.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Does something, once, when `skip` such requests have passed and another comes.
+    pub fn trap(&self, request: Request, skip: u32, moment: Moment, spring: Spring) {
+        *lock(&self.shared.trap) = Some(Trap { request, skip, moment, spring });
+    }
+
+    /// Takes the trap away; `false` if there is none any more, because it has sprung.
+    pub fn disarm(&self) -> bool {
+        lock(&self.shared.trap).take().is_some()
     }
 
     /// How often it has misbehaved: connections refused, requests answered with 503, answers lost.
@@ -102,7 +165,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.mode.store(Mode::Stopped as u8, Ordering::SeqCst);
+        self.set(Mode::Stopped);
         self.cut();
         // The listening thread looks at the mode when somebody comes.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
@@ -111,23 +174,17 @@ impl Drop for Proxy {
 
 impl Shared {
     fn mode(&self) -> Mode {
-        match self.mode.load(Ordering::SeqCst) {
-            0 => Mode::Pass,
-            1 => Mode::Refuse,
-            2 => Mode::Unavailable,
-            3 => Mode::LoseAnswers,
-            _ => Mode::Stopped,
-        }
+        *lock(&self.mode)
     }
 
     fn serve(self: Arc<Self>, client: TcpStream) {
         match self.mode() {
-            Mode::Pass | Mode::LoseAnswers => self.pass(client),
+            Mode::Pass | Mode::LoseAnswers | Mode::Hold => self.pass(client),
             Mode::Refuse | Mode::Stopped => {
                 self.faults.fetch_add(1, Ordering::SeqCst);
             }
             Mode::Unavailable => {
-                if answer_unavailable(client).is_ok() {
+                if http::answer_unavailable(client).is_ok() {
                     self.faults.fetch_add(1, Ordering::SeqCst);
                 }
             }
@@ -135,7 +192,7 @@ impl Shared {
     }
 
     fn pass(self: Arc<Self>, client: TcpStream) {
-        let upstream = self.upstream.lock().unwrap().clone();
+        let upstream = lock(&self.upstream).clone();
         let Ok(server) = TcpStream::connect(upstream) else { return };
         let (Ok(client_too), Ok(server_too), Ok(to_cut)) = (client.try_clone(), server.try_clone(), client.try_clone())
         else {
@@ -143,64 +200,80 @@ impl Shared {
         };
         // Requests and answers of a few bytes should not wait for company.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        self.connections.lock().unwrap().push(to_cut);
+        lock(&self.connections).push(to_cut);
         if self.mode() == Mode::Refuse || self.mode() == Mode::Unavailable {
             // The mode changed, and the connections were cut, before this one was among them.
             let _ = client.shutdown(Shutdown::Both);
         }
-        std::thread::spawn(move || copy(&client_too, &server_too, || true));
-        copy(&server, &client, || {
+        let on_answer: Arc<Mutex<Option<Spring>>> = Arc::default();
+        let (shared, for_answer) = (Arc::clone(&self), Arc::clone(&on_answer));
+        std::thread::spawn(move || {
+            copy(&client_too, &server_too, |request| {
+                shared.carry(request.len());
+                match shared.trapped(request) {
+                    None => true,
+                    Some((Moment::Before, spring)) => spring(),
+                    Some((Moment::After, spring)) => {
+                        *lock(&for_answer) = Some(spring);
+                        true
+                    }
+                }
+            });
+        });
+        copy(&server, &client, |answer| {
+            self.carry(answer.len());
+            let goes_on = lock(&on_answer).take().is_none_or(|spring| spring());
             let lost = self.mode() == Mode::LoseAnswers;
             self.faults.fetch_add(u64::from(lost), Ordering::SeqCst);
-            !lost
+            goes_on && !lost
         });
+    }
+
+    /// Takes the time that so many bytes take.
+    fn carry(&self, bytes: usize) {
+        let link = *lock(&self.link);
+        let taken = bytes as u64 * 1_000_000 / link.bytes_per_second.max(1) * u64::from(link.bytes_per_second > 0);
+        let time = link.latency + Duration::from_micros(taken);
+        if !time.is_zero() {
+            std::thread::sleep(time);
+        }
+        let held = self.mode_changed.wait_while(lock(&self.mode), |mode| *mode == Mode::Hold);
+        drop(held.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What is to happen with this request, if it is the one.
+    fn trapped(&self, bytes: &[u8]) -> Option<(Moment, Spring)> {
+        let mut armed = lock(&self.trap);
+        let trap = armed.as_mut().filter(|trap| trap.request.begins(bytes))?;
+        if trap.skip > 0 {
+            trap.skip -= 1;
+            return None;
+        }
+        armed.take().map(|trap| (trap.moment, trap.spring))
     }
 }
 
+/// A test that fails while it holds a lock leaves plain data behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Copies until one side ends or `passes` says no, then ends both.
-fn copy(mut from: &TcpStream, mut to: &TcpStream, passes: impl Fn() -> bool) {
+fn copy(mut from: &TcpStream, mut to: &TcpStream, passes: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if !passes() || to.write_all(&buffer[..count]).is_err() {
+        if !passes(&buffer[..count]) || to.write_all(&buffer[..count]).is_err() {
             break;
         }
     }
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-/// Reads one request whole, so that the client gets to read the answer, and answers it.
-fn answer_unavailable(mut client: TcpStream) -> std::io::Result<()> {
-    client.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
-    let end_of_head = loop {
-        if let Some(at) = request.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
-        }
-        match client.read(&mut buffer)? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            count => request.extend_from_slice(&buffer[..count]),
-        }
-    };
-    let head = String::from_utf8_lossy(&request[..end_of_head]).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-    let mut missing = (end_of_head + length.unwrap_or(0)).saturating_sub(request.len());
-    while missing > 0 {
-        match client.read(&mut buffer)? {
-            0 => break,
-            count => missing = missing.saturating_sub(count),
-        }
-    }
-    let body = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
-    write!(
-        client,
-        "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
     use super::*;
 
     /// A server that answers each line with the same line.
@@ -209,7 +282,7 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             for connection in listener.incoming().map(Result::unwrap) {
-                std::thread::spawn(move || copy(&connection, &connection, || true));
+                std::thread::spawn(move || copy(&connection, &connection, |_| true));
             }
         });
         address
@@ -239,6 +312,31 @@ mod tests {
     }
 
     #[test]
+    fn holds_what_comes_and_lets_it_go_later() {
+        let proxy = Proxy::before(&echo());
+        let mut connection = TcpStream::connect(proxy.address()).unwrap();
+        proxy.set(Mode::Hold);
+        connection.write_all(b"late").unwrap();
+        connection.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut answer = [0; 4];
+        assert!(connection.read_exact(&mut answer).is_err(), "it was to be held");
+        proxy.set(Mode::Pass);
+        connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"late");
+    }
+
+    #[test]
+    fn a_slow_link_takes_its_time_both_ways() {
+        let proxy = Proxy::before(&echo());
+        let mut connection = TcpStream::connect(proxy.address()).unwrap();
+        proxy.slow_down(Link { latency: Duration::from_millis(30), bytes_per_second: 100 });
+        let start = Instant::now();
+        assert_eq!(ask(&mut connection, "five.").as_deref(), Some("five."));
+        assert!(start.elapsed() >= Duration::from_millis(2 * (30 + 50)), "it took {:?}", start.elapsed());
+    }
+
+    #[test]
     fn loses_the_answer_but_not_the_request() {
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Proxy::before(&upstream.local_addr().unwrap().to_string());
@@ -252,6 +350,24 @@ mod tests {
         });
         let answer = ask(&mut TcpStream::connect(proxy.address()).unwrap(), "work");
         assert_eq!((answer, &asked.join().unwrap(), proxy.faults()), (None, b"work", 1));
+    }
+
+    #[test]
+    fn a_trap_springs_at_the_request_it_was_set_for_before_or_after_it_was_done() {
+        const PUT: &str = "PUT /b/_rillgate/p/t/0/log/1.json HTTP/1.1\r\n\r\n";
+        for (moment, goes_on) in [(Moment::Before, true), (Moment::Before, false), (Moment::After, false)] {
+            let proxy = Proxy::before(&echo());
+            let (tell, sprung) = mpsc::channel();
+            let spring = move || tell.send(()).is_ok() && goes_on;
+            proxy.trap(Request::Entry, 1, moment, Box::new(spring));
+            let mut connection = TcpStream::connect(proxy.address()).unwrap();
+            assert_eq!(ask(&mut connection, "GET /log/ HTTP/1.1\r\n\r\n").map(|answer| answer.len()), Some(22));
+            assert!(ask(&mut connection, PUT).is_some(), "the first one passes");
+            assert!(sprung.try_recv().is_err());
+            assert_eq!(ask(&mut connection, PUT).is_some(), goes_on, "{moment:?}");
+            sprung.recv().unwrap();
+            assert!(!proxy.disarm(), "it springs once");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::proxy::Proxy;
+
 /// What `up` wrote down.
 #[derive(Debug)]
 pub struct Servers {
@@ -107,27 +109,28 @@ pub struct OwnKafka {
     server: OwnServer,
     /// `host:port` of the plain listener; a restart keeps it.
     pub bootstrap: String,
-    /// `host:port` of the listener that is advertised at the proxy's port, if there is a proxy.
-    pub proxied: String,
 }
 
 impl OwnKafka {
     /// Starts one.
     pub fn start() -> Self {
-        Self::launch(OwnServer::new("kafka"))
+        Self::launch(OwnServer::new("kafka")).0
     }
 
-    /// Starts one that sends the clients of its proxied listener to `port` of 127.0.0.1.
-    pub fn start_behind(port: u16) -> Self {
+    /// Starts one with a listener for each proxy, whose clients stay with that proxy.
+    pub fn start_behind(proxies: &[Proxy]) -> Self {
         let mut server = OwnServer::new("kafka");
-        server.env.push(("KAFKA_PROXY_PORT", port.to_string()));
-        Self::launch(server)
+        let ports: Vec<String> = proxies.iter().map(|proxy| proxy.port().to_string()).collect();
+        server.env.push(("KAFKA_PROXY_PORTS", ports.join(" ")));
+        let (kafka, proxied) = Self::launch(server);
+        proxies.iter().zip(proxied.split(' ')).for_each(|(proxy, listener)| proxy.redirect(listener));
+        kafka
     }
 
-    fn launch(server: OwnServer) -> Self {
+    fn launch(server: OwnServer) -> (Self, String) {
         let env = server.start();
         let bootstrap = env["RILLGATE_TEST_KAFKA"].clone();
-        Self { server, bootstrap, proxied: env["RILLGATE_TEST_KAFKA_PROXIED"].clone() }
+        (Self { server, bootstrap }, env["RILLGATE_TEST_KAFKA_PROXIED"].clone())
     }
 
     /// Ends it in order and starts it again, with its port and data.

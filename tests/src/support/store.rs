@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path as FilePath;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, RetryConfig};
 use tempfile::TempDir;
 
 use super::servers::{S3, servers, unique};
@@ -152,6 +153,12 @@ fn client(server: &S3) -> AmazonS3 {
         .with_secret_access_key(&server.secret)
         .with_region("us-east-1")
         .with_allow_http(true)
+        // A server that a test kills is back in a while.
+        .with_retry(RetryConfig {
+            backoff: BackoffConfig { max_backoff: Duration::from_secs(1), ..BackoffConfig::default() },
+            max_retries: 100,
+            retry_timeout: Duration::from_secs(60),
+        })
         .build()
         .unwrap()
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::store::Place;
 pub struct Watch {
     /// Dropped to end it.
     stop: Sender<()>,
+    so_far: Arc<Mutex<(u64, Vec<String>)>>,
     thread: JoinHandle<Seen>,
 }
 
@@ -38,22 +40,40 @@ impl Watch {
     pub fn start(place: &Place, folder: &str, id: &str) -> Self {
         let (place, folder, id) = (place.clone(), folder.to_owned(), id.to_owned());
         let (stop, stopped) = mpsc::channel::<()>();
+        let so_far: Arc<Mutex<(u64, Vec<String>)>> = Arc::default();
+        let known = Arc::clone(&so_far);
         let thread = std::thread::spawn(move || {
             let mut table = Table { place, folder, id, ids: Ids::new(), files: BTreeMap::new(), seen: Seen::default() };
             // The pace leaves the writers some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                 table.look();
+                *known.lock().unwrap() = (table.seen.rows, table.files.keys().cloned().collect());
             }
             table.look();
             table.seen
         });
-        Self { stop, thread }
+        Self { stop, so_far, thread }
+    }
+
+    /// Rows seen so far.
+    pub fn rows(&self) -> u64 {
+        self.so_far.lock().unwrap().0
+    }
+
+    /// Files seen so far, by their paths.
+    pub fn files(&self) -> Vec<String> {
+        self.so_far.lock().unwrap().1.clone()
+    }
+
+    /// Looks once more and ends; whatever was wrong is in the answer.
+    pub fn end(self) -> Seen {
+        drop(self.stop);
+        self.thread.join().unwrap()
     }
 
     /// Looks once more and ends; panics if anything was wrong at any time.
     pub fn finish(self) -> Seen {
-        drop(self.stop);
-        let seen = self.thread.join().unwrap();
+        let seen = self.end();
         assert!(seen.problems.is_empty(), "seen by a reader:\n{}", seen.problems.join("\n"));
         seen
     }

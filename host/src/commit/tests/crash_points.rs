@@ -235,3 +235,21 @@ async fn at_least_once_needs_no_conditional_create() {
         world.assert_whole().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_requests_fail_or_whose_answers_are_lost_finds_the_store_fit_all_the_same() {
+    for operation in [Operation::Put, Operation::Copy] {
+        for fault in
+            [Fault::Forget(Answer::Taken), Fault::Forget(Answer::Unavailable), Fault::Refuse(Answer::Unavailable)]
+        {
+            let view = World::new().view();
+            view.faults.on(operation, "_rillgate/probe/", 1, fault);
+            view.store.probe().await.unwrap();
+        }
+    }
+    for (answer, times) in [(Answer::Denied, 1), (Answer::Unavailable, usize::MAX)] {
+        let view = World::new().view();
+        view.faults.on(Operation::Put, "_rillgate/probe/", times, Fault::Refuse(answer));
+        assert!(view.store.probe().await.is_err(), "{answer:?}");
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! Time is paused in all of them: retries wait for nothing, and nothing depends on how fast the machine is.
 
+mod clocks;
 mod crash_points;
 mod every_step;
 mod fencing;
