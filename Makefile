@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-peers bench-figures chaos clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
+.PHONY: help build demo test simulation lint bench bench-peers bench-figures chaos clean prerequisites host tests plugins unit-tests plugin-tests end-to-end-tests
 
 # Where tools and servers are installed that the clone doesn't bring.
 CACHE := $(if $(RILLGATE_CACHE),$(RILLGATE_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/rillgate)
@@ -22,7 +22,7 @@ build: host plugins ## The host in release, and all plugins
 demo: build ## The simulated systems on an embedded broker, with files under ./lake; ARGS="--for 30s" to end by itself
 	$(RILLGATE) demo $(ARGS)
 
-test: lint tests plugins unit-tests plugin-tests end-to-end-tests ## Everything that is checked: lint, unit tests, plugins, end to end
+test: lint tests plugins unit-tests simulation plugin-tests end-to-end-tests ## Everything that is checked: lint, unit tests, simulation, plugins, end to end
 
 lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of dependencies, layers
 	cargo fmt --all --check
@@ -33,6 +33,9 @@ lint: prerequisites $(CARGO_DENY) ## Format, warnings, licences and sources of d
 	$(CARGO_DENY) --all-features --workspace check licenses bans sources
 	$(CARGO_DENY) --all-features --workspace --config deny.toml --manifest-path plugins/Cargo.toml check licenses bans sources
 	cargo test --release --workspace --test all layering::
+
+simulation: tests ## The commit protocol under 10,000 seeded schedules of faults; SCHEDULES=n for more, SEED=n to replay one step by step
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) cargo test --release --workspace --lib -- --exact commit::simulation::simulation --nocapture
 
 bench: tests plugins ## Benchmarks, with the reference job on a real Kafka, into target/bench/results.json
 	trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(BENCH_RESULTS) cargo bench --workspace --bench '*' $(ARGS)
@@ -71,7 +74,7 @@ plugins: prerequisites
 	done
 
 unit-tests: tests
-	cargo test --release --workspace --lib --bins
+	cargo test --release --workspace --lib --bins -- --skip commit::simulation::simulation
 	cargo test --release --workspace --doc
 
 plugin-tests: prerequisites

@@ -79,7 +79,7 @@ fn tables_are_listed_and_read_on_files_and_on_s3() {
 #[test]
 fn doubles_are_found_within_a_file_and_across_files() {
     let place = Place::local();
-    let mut ids = Ids::new();
+    let mut ids = Ids::default();
     let mut add = |name: &str, query: &str| {
         write_parquet(&place, name, query);
         let Place::Local(root) = &place else { unreachable!("it is local") };

@@ -48,7 +48,7 @@ pub enum Fault {
 }
 
 /// How a failing store answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// What clients make of 5xx, time-outs and cut connections.
     Unavailable,
@@ -65,7 +65,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    fn error(self, path: &Path) -> Error {
+    pub fn error(self, path: &Path) -> Error {
         let generic = |text: &str| Error::Generic { store: "test", source: text.into() };
         match self {
             Self::Unavailable => generic("503 Service Unavailable"),

@@ -22,7 +22,7 @@ const MAX_CLAIMS: u32 = 20;
 pub enum Step {
     /// Find the largest number in the log: answer [`Outcome::Listed`].
     List,
-    /// Read entry `sequence`: answer [`Outcome::Entry`].
+    /// Read entry `sequence`: answer [`Outcome::Entry`] or [`Outcome::Gone`].
     Read {
         /// Which.
         sequence: u64,
@@ -32,7 +32,8 @@ pub enum Step {
         /// What the log says; `None` if it is empty.
         logged: Option<i64>,
     },
-    /// Create entry `sequence` if it is absent: answer [`Outcome::Created`], [`Outcome::Taken`] or [`Outcome::Unclear`].
+    /// Create entry `sequence` if it is absent: answer [`Outcome::Created`], [`Outcome::Taken`], [`Outcome::Gone`] or
+    /// [`Outcome::Unclear`].
     Create {
         /// Its number.
         sequence: u64,
@@ -71,6 +72,8 @@ pub enum Outcome {
     Created,
     /// There is an entry of that number already.
     Taken(Entry),
+    /// The entry that was listed, or in the way, is not there any more.
+    Gone,
     /// No answer, or one that doesn't tell whether it was done: the same step comes again.
     Unclear,
     /// All files have their final names.
@@ -124,6 +127,8 @@ pub struct Machine {
     next_offset: i64,
     generation: u32,
     claims: u32,
+    /// The newest entry when one was found gone: gone again with nothing new, it wasn't cleaned away.
+    gone_at: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -153,6 +158,7 @@ impl Machine {
             next_offset: 0,
             generation: 0,
             claims: 0,
+            gone_at: None,
         }
     }
 
@@ -235,6 +241,11 @@ impl Machine {
             (State::ReadingCommit(sequence, claim), Outcome::Entry(entry)) => {
                 self.found_commit(sequence, claim, entry)?
             }
+            // Whoever is slow finds entries cleaned away that it has listed.
+            (State::ReadingNewest, Outcome::Gone) => self.list_again(self.newest.unwrap_or_default())?,
+            (State::ReadingCommit(sequence, _), Outcome::Gone) => self.list_again(sequence)?,
+            (State::Claiming(_), Outcome::Gone) => State::Listing,
+            (State::Deciding(_), Outcome::Gone) => State::Fenced("an attempt whose entry is gone already".to_owned()),
             (State::FindingFirstOffset(logged), Outcome::FirstOffset(start)) => {
                 if logged.is_some_and(|logged| start < logged) {
                     self.generation += 1;
@@ -298,6 +309,14 @@ impl Machine {
             }
             Entry::Claim(_) => Err(bad_log(sequence, "is a CLAIM where a later one says there is a COMMIT")),
         }
+    }
+
+    fn list_again(&mut self, sequence: u64) -> Result<State, ProtocolError> {
+        if self.gone_at == self.newest {
+            return Err(bad_log(sequence, "is gone; restore it, or move the task's folder away to begin anew"));
+        }
+        self.gone_at = self.newest;
+        Ok(State::Listing)
     }
 
     fn claim_from(&mut self, start: i64) -> State {

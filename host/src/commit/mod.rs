@@ -13,6 +13,8 @@ mod faults;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
+#[cfg(test)]
+mod simulation;
 pub mod stage;
 pub mod store;
 pub mod task_log;

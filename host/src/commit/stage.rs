@@ -2,7 +2,7 @@
 //!
 //! Nothing here is seen by a reader: a staged file becomes a table's file only by being decided and published.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,7 +58,9 @@ pub struct Stage {
     folder: String,
     attempt: String,
     runtime: Handle,
-    open: HashMap<(usize, u32), Upload>,
+    /// Files of this size go up in parts.
+    part_bytes: usize,
+    open: BTreeMap<(usize, u32), Upload>,
     closed: Vec<Closed>,
     /// Bytes that are here and not yet in the store.
     waiting: Arc<AtomicUsize>,
@@ -108,7 +110,15 @@ impl Stage {
     /// A stage for the attempt that holds the log of the task at `folder`. Uploads run on `runtime`.
     pub fn new(store: Store, folder: String, attempt: String, runtime: Handle) -> Self {
         let waiting = Arc::new(AtomicUsize::new(0));
-        Self { store, folder, attempt, runtime, open: HashMap::new(), closed: Vec::new(), waiting, files: 0 }
+        let (open, closed) = (BTreeMap::new(), Vec::new());
+        Self { store, folder, attempt, runtime, part_bytes: PART_BYTES, open, closed, waiting, files: 0 }
+    }
+
+    /// The same with parts of another size.
+    #[cfg(test)]
+    pub(super) fn with_parts_of(mut self, part_bytes: usize) -> Self {
+        self.part_bytes = part_bytes;
+        self
     }
 
     /// Adds bytes to file `file` of writer `writer`, which begins with its first bytes.
@@ -129,11 +139,11 @@ impl Stage {
         upload.part_bytes += bytes.len();
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         upload.parts.push(bytes);
-        if upload.part_bytes >= PART_BYTES {
+        if upload.part_bytes >= self.part_bytes {
             let (sender, _) = upload.multipart.get_or_insert_with(|| {
                 let path = format!("{}/{}", self.folder, upload.staged);
                 let (sender, parts) = mpsc::unbounded_channel();
-                let task = upload_parts(self.store.clone(), path, parts, Arc::clone(&self.waiting));
+                let task = upload_parts(self.store.clone(), path, self.part_bytes, parts, Arc::clone(&self.waiting));
                 (sender, self.runtime.spawn(task))
             });
             upload.part_bytes = 0;
@@ -209,13 +219,14 @@ async fn upload_whole(
 async fn upload_parts(
     store: Store,
     path: String,
+    part_bytes: usize,
     mut parts: mpsc::UnboundedReceiver<Vec<Bytes>>,
     waiting: Arc<AtomicUsize>,
 ) -> Result<(), LogError> {
     let path = store.control.path(&path).map_err(LogError::Store)?;
     let begin = || async { store.control.store.put_multipart(&path).await };
     let upload = retried("begin to stage a file", begin).await?;
-    let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+    let mut upload = WriteMultipart::new_with_chunk_size(upload, part_bytes);
     while let Some(part) = parts.recv().await {
         let bytes: usize = part.iter().map(Bytes::len).sum();
         upload.wait_for_capacity(PARTS_UNDER_WAY).await.map_err(LogError::Store)?;

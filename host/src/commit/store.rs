@@ -1,5 +1,6 @@
 //! The object store behind tables and control files: opened by URL, and probed for what the protocol stands on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,9 @@ pub enum OpenError {
     },
 }
 
+/// The volume of local files.
+const LOCAL: &str = "file:";
+
 /// A place in a store: a client, and the path below which everything of ours lies.
 #[derive(Debug, Clone)]
 pub struct Location {
@@ -104,6 +108,12 @@ impl Location {
             root => format!("{root}/{relative}"),
         };
         Ok(Path::parse(whole)?)
+    }
+
+    /// Where `relative` lies on this machine, if it does.
+    pub(super) fn local_path(&self, relative: &str) -> Option<PathBuf> {
+        let path = self.path(relative).ok()?;
+        (self.volume == LOCAL).then(|| LocalFileSystem::new().path_to_filesystem(&path).ok())?
     }
 }
 
@@ -283,7 +293,7 @@ fn open_local(url: &str, path: &str) -> Result<Location, String> {
     let root = Path::from_absolute_path(&absolute).map_err(|error| error.to_string())?;
     // A decided file must survive the machine, not only the process: fsync, which object_store leaves off.
     let store = Arc::new(LocalFileSystem::new().with_fsync(true));
-    Ok(Location { url: url.to_owned(), store, root, volume: "file:".to_owned() })
+    Ok(Location { url: url.to_owned(), store, root, volume: LOCAL.to_owned() })
 }
 
 /// A store that refuses for minutes is waited for: what has not been decided can be done again, but not sooner.

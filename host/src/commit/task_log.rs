@@ -4,10 +4,12 @@
 //! Whatever the store answers, nothing moves on before it is certain: errors that may pass are retried, with jitter, for
 //! as long as it takes; a wrong or missing file stops the task.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
@@ -87,10 +89,19 @@ pub struct LogOptions {
     pub retention: Duration,
     /// `false` for stores without create-if-absent: later writers win, and a double is possible.
     pub exactly_once: bool,
+    /// Entries are cleaned once in this many COMMITs: listing costs a request for each thousand of them.
+    pub clean_every: u64,
+    /// What entries say of when they were written. Nothing is decided by it.
+    pub clock: fn() -> DateTime<Utc>,
 }
 
-/// Entries are cleaned once in this many COMMITs: listing costs a request for each thousand of them.
-const CLEAN_EVERY: u64 = 64;
+impl LogOptions {
+    /// As pipelines have them.
+    pub const fn new(retention: Duration, exactly_once: bool) -> Self {
+        Self { retention, exactly_once, clean_every: 64, clock: Utc::now }
+    }
+}
+
 /// Copies of one epoch under way at once.
 const COPIES: usize = 16;
 
@@ -117,6 +128,8 @@ impl LogError {
             Self::Fenced { .. } => true,
             Self::FirstOffset { may_pass, .. } => *may_pass,
             Self::Store(error) => may_pass(error),
+            // Many at once: a pause lets one of them through.
+            Self::Protocol { source: ProtocolError::TooManyClaims, .. } => true,
             _ => false,
         }
     }
@@ -124,10 +137,11 @@ impl LogError {
 
 impl TaskLog {
     /// Claims the task: fences whoever had it, publishes what it had decided, and removes what it had not.
-    /// `first_offset` is asked where to begin, given what the log says; its error is an [`LogError::FirstOffset`].
+    /// No other attempt ever has the same name. `first_offset` is asked where to begin, given what the log says; its error is an [`LogError::FirstOffset`].
     pub async fn claim<F, R>(
         store: Store,
         folder: String,
+        attempt: String,
         options: LogOptions,
         first_offset: F,
     ) -> Result<Self, LogError>
@@ -135,16 +149,17 @@ impl TaskLog {
         F: Fn(Option<i64>) -> R,
         R: Future<Output = Result<i64, LogError>>,
     {
-        let machine = Machine::new(uuid::Uuid::new_v4().simple().to_string());
+        let machine = Machine::new(attempt);
         let mut log = Self { store, folder, options, machine, written: Instant::now() };
-        let mut strays = Vec::new();
+        let (mut strays, mut folders) = (Vec::new(), Vec::new());
         loop {
-            let outcome = match log.machine.step(&now()) {
+            let outcome = match log.machine.step(&log.now()) {
                 Step::FirstOffset { logged } => Outcome::FirstOffset(first_offset(logged).await?),
                 Step::Ready => break,
                 step => {
                     if matches!(step, Step::Create { .. }) {
                         strays = log.strays().await;
+                        folders = log.local_folders();
                     }
                     log.perform(step).await?
                 }
@@ -152,6 +167,11 @@ impl TaskLog {
             log.tell(outcome)?;
         }
         log.remove(strays).await;
+        for folder in folders {
+            if let Err(error) = std::fs::remove_dir_all(&folder) {
+                tracing::debug!(folder = %folder.display(), %error, "folder stays until the next claim");
+            }
+        }
         Ok(log)
     }
 
@@ -179,7 +199,7 @@ impl TaskLog {
             decided.map_err(|source| LogError::Protocol { folder: self.folder.clone(), source })?;
         }
         loop {
-            match self.machine.step(&now()) {
+            match self.machine.step(&self.now()) {
                 Step::Ready => break,
                 Step::Acknowledge { end } => {
                     acknowledge(end);
@@ -192,14 +212,14 @@ impl TaskLog {
                 }
             }
         }
-        if self.machine.last_commit().is_some_and(|(sequence, _)| sequence % CLEAN_EVERY == CLEAN_EVERY - 1) {
+        if self.machine.last_commit().is_some_and(|(sequence, _)| (sequence + 1) % self.options.clean_every == 0) {
             self.clean().await;
         }
         Ok(())
     }
 
     fn tell(&mut self, outcome: Outcome) -> Result<(), LogError> {
-        if matches!(outcome, Outcome::Created | Outcome::Taken(_)) {
+        if matches!(outcome, Outcome::Created | Outcome::Taken(_) | Outcome::Gone) {
             // The answer may have come late, to a number freed meanwhile; if it wasn't, the next claim publishes it.
             if self.give_up_if_silent() {
                 return Ok(());
@@ -220,7 +240,7 @@ impl TaskLog {
     async fn perform(&self, step: Step) -> Result<Outcome, LogError> {
         Ok(match step {
             Step::List => Outcome::Listed(self.newest().await?),
-            Step::Read { sequence } => Outcome::Entry(self.read(sequence).await?),
+            Step::Read { sequence } => self.read(sequence).await?.map_or(Outcome::Gone, Outcome::Entry),
             Step::Create { sequence, entry } => self.create(sequence, &entry).await?,
             Step::Publish { files } => {
                 let publish = |file| async move { self.publish(&file).await };
@@ -242,16 +262,15 @@ impl TaskLog {
         retried("list the commit log", list).await
     }
 
-    async fn read(&self, sequence: u64) -> Result<Entry, LogError> {
+    /// An entry; `None` if there is none of that number any more.
+    async fn read(&self, sequence: u64) -> Result<Option<Entry>, LogError> {
         let path = self.control(&self.entry_path(sequence))?;
         let read = || async { self.store.control.store.get(&path).await?.bytes().await };
         let bytes = match retried("read the commit log", read).await {
-            Err(LogError::Store(error @ StoreError::NotFound { .. })) => {
-                return Err(self.bad_entry(&path, &error.to_string()));
-            }
+            Err(LogError::Store(StoreError::NotFound { .. })) => return Ok(None),
             other => other?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| self.bad_entry(&path, &error.to_string()))
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.bad_entry(&path, &error.to_string()))
     }
 
     async fn create(&self, sequence: u64, entry: &Entry) -> Result<Outcome, LogError> {
@@ -264,7 +283,7 @@ impl TaskLog {
         match retried("write the commit log", put).await {
             Ok(_) => Ok(Outcome::Created),
             Err(LogError::Store(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
-                Ok(Outcome::Taken(self.read(sequence).await?))
+                Ok(self.read(sequence).await?.map_or(Outcome::Gone, Outcome::Taken))
             }
             Err(error) => Err(error),
         }
@@ -333,6 +352,14 @@ impl TaskLog {
         })
     }
 
+    /// On local disk, the folders of attempts before this one, for the same reason and at the same time as [`Self::strays`]:
+    /// what an upload had written when its process was killed lies there, and object_store neither lists nor deletes it.
+    fn local_folders(&self) -> Vec<PathBuf> {
+        let stage = self.store.control.local_path(&format!("{}/stage", self.folder));
+        let entries = stage.and_then(|stage| std::fs::read_dir(stage).ok());
+        entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+    }
+
     /// Removes log entries past their retention, by the store's own clock, but never the newest two.
     async fn clean(&self) {
         let Ok(prefix) = self.control(&format!("{}/log", self.folder)) else { return };
@@ -366,6 +393,10 @@ impl TaskLog {
                 Err(error) => tracing::debug!(%path, %error, "control file stays"),
             }
         }
+    }
+
+    fn now(&self) -> String {
+        (self.options.clock)().to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
     fn control(&self, relative: &str) -> Result<Path, LogError> {
@@ -425,8 +456,4 @@ fn may_pass(error: &StoreError) -> bool {
 
 fn sequence_of(path: &Path) -> Option<u64> {
     entry::sequence(path.filename()?)
-}
-
-fn now() -> String {
-    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

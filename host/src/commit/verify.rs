@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStoreExt;
+use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::Serialize;
 
 use super::entry::{self, CommittedFile, Entry, FORMAT};
@@ -55,26 +56,19 @@ pub struct Subject {
 /// Verifies one pipeline. An error means that the store could not be read; what is wrong is in the report.
 pub async fn verify(store: &Store, subject: &Subject) -> Result<Report, LogError> {
     let mut report = Report::default();
-    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut seen: Listed = BTreeMap::new();
     for table in &subject.tables {
         seen.extend(list(&store.tables, table).await?);
     }
     let logs = list(&store.control, &format!("_rillgate/{}", subject.pipeline)).await?;
-    let mut tasks: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for name in logs.keys() {
-        if let Some((folder, file)) = name.split_once("/log/")
-            && let Some(sequence) = entry::sequence(file)
-        {
-            tasks.entry(folder.to_owned()).or_default().push(sequence);
-        }
-    }
+    let tasks = numbers(&logs);
     report.tasks = tasks.len();
     let mut decided: HashMap<String, String> = HashMap::new();
-    for (folder, sequences) in tasks {
-        let history = read_log(store, &folder, &sequences, &mut report).await?;
+    for (folder, entries) in tasks {
+        let history = read_log(store, &folder, entries, &mut report).await?;
         let task = folder.strip_prefix(&format!("_rillgate/{}/", subject.pipeline)).unwrap_or(&folder).to_owned();
         check_offsets(&task, &history, &mut report);
-        if sequences.first().is_some_and(|first| *first > 0) {
+        if history.first().is_some_and(|(first, _)| *first > 0) {
             forget_uncovered(&task, &history, &mut seen, &mut report);
         }
         let last_commit = history.iter().rposition(|(_, entry)| matches!(entry, Entry::Commit(_)));
@@ -97,45 +91,116 @@ pub async fn verify(store: &Store, subject: &Subject) -> Result<Report, LogError
     Ok(report)
 }
 
-/// Path below the location's root -> size, of everything below `folder`.
-async fn list(location: &Location, folder: &str) -> Result<BTreeMap<String, u64>, LogError> {
+/// Path below the location's root -> when it was written, by the store's clock.
+type Listed = BTreeMap<String, DateTime<Utc>>;
+/// The same of the entries of a log, by number.
+type Numbers = BTreeMap<u64, DateTime<Utc>>;
+/// An entry as it was read; `None` where it was gone.
+type Read = Option<Result<Entry, serde_json::Error>>;
+
+/// Everything below `folder`.
+async fn list(location: &Location, folder: &str) -> Result<Listed, LogError> {
     let prefix = location.path(folder).map_err(LogError::Store)?;
     let skip = if location.root.as_ref().is_empty() { 0 } else { location.root.as_ref().len() + 1 };
     let read = || async {
         let found = location.store.list(Some(&prefix));
-        found.map_ok(|meta| (meta.location.as_ref()[skip..].to_owned(), meta.size)).try_collect().await
+        found.map_ok(|meta| (meta.location.as_ref()[skip..].to_owned(), meta.last_modified)).try_collect().await
     };
     retried("list files", read).await
+}
+
+/// The entries of each task's log, by the task's folder.
+fn numbers(logs: &Listed) -> BTreeMap<String, Numbers> {
+    let mut tasks: BTreeMap<String, Numbers> = BTreeMap::new();
+    for (name, written) in logs {
+        if let Some((folder, file)) = name.split_once("/log/")
+            && let Some(sequence) = entry::sequence(file)
+        {
+            tasks.entry(folder.to_owned()).or_default().insert(sequence, *written);
+        }
+    }
+    tasks
+}
+
+fn holes(entries: &Numbers) -> impl Iterator<Item = (u64, u64)> {
+    let pairs = entries.keys().zip(entries.keys().skip(1));
+    pairs.filter(|(number, next)| **next != **number + 1).map(|(number, next)| (*number, *next))
 }
 
 async fn read_log(
     store: &Store,
     folder: &str,
-    sequences: &[u64],
+    mut entries: Numbers,
     report: &mut Report,
 ) -> Result<Vec<(u64, Entry)>, LogError> {
-    for pair in sequences.windows(2).filter(|pair| pair[1] != pair[0] + 1) {
-        report.problems.push(format!("{folder}: no entry between {} and {}", pair[0], pair[1]));
-    }
     let read = |sequence: u64| async move {
         let path = store.control.path(&format!("{folder}/log/{}", entry::file_name(sequence)))?;
-        let bytes = store.control.store.get(&path).await?.bytes().await?;
-        Ok::<_, object_store::Error>((sequence, serde_json::from_slice::<Entry>(&bytes)))
+        let bytes = async { store.control.store.get(&path).await?.bytes().await };
+        match bytes.await {
+            Ok(bytes) => Ok((sequence, Some(serde_json::from_slice::<Entry>(&bytes)))),
+            Err(StoreError::NotFound { .. }) => Ok((sequence, None)),
+            Err(error) => Err(error),
+        }
     };
-    let mut history = Vec::with_capacity(sequences.len());
-    let mut entries = futures::stream::iter(sequences.iter().copied()).map(read).buffered(READS);
-    while let Some(entry) = entries.next().await {
-        report.entries += 1;
-        match entry.map_err(LogError::Store)? {
-            (sequence, Ok(entry)) if entry.format() == FORMAT => history.push((sequence, entry)),
-            (sequence, Ok(entry)) => {
+    let sequences: Vec<u64> = entries.keys().copied().collect();
+    let reads = futures::stream::iter(sequences).map(read).buffered(READS);
+    let mut found: Vec<(u64, Read)> = reads.try_collect().await.map_err(LogError::Store)?;
+    if holes(&entries).next().is_some() || found.iter().any(|(_, entry)| entry.is_none()) {
+        // Listed and read page by page while a running host cleans the log: what it has removed since counts no more.
+        let now = numbers(&list(&store.control, &format!("{folder}/log")).await?).remove(folder).unwrap_or_default();
+        if let Some((&first, _)) = now.first_key_value() {
+            entries.retain(|sequence, _| *sequence >= first);
+            found.retain(|(sequence, _)| *sequence >= first);
+            if entries.is_empty() {
+                // Nothing is left of what was listed.
+                return Box::pin(read_log(store, folder, now, report)).await;
+            }
+        }
+    }
+    if let Some(last) = late(&entries, &found) {
+        entries.retain(|sequence, _| *sequence > last);
+        found.retain(|(sequence, _)| *sequence > last);
+    }
+    report.entries += found.len();
+    for (number, next) in holes(&entries) {
+        report.problems.push(format!("{folder}: no entry between {number} and {next}"));
+    }
+    let mut history = Vec::with_capacity(found.len());
+    for (sequence, entry) in found {
+        match entry {
+            Some(Ok(entry)) if entry.format() == FORMAT => history.push((sequence, entry)),
+            Some(Ok(entry)) => {
                 let format = entry.format();
                 report.problems.push(format!("{folder}: entry {sequence} has format {format}, not {FORMAT}"));
             }
-            (sequence, Err(error)) => report.problems.push(format!("{folder}: entry {sequence}: {error}")),
+            Some(Err(error)) => report.problems.push(format!("{folder}: entry {sequence}: {error}")),
+            None => report.problems.push(format!("{folder}: entry {sequence} is gone")),
         }
     }
     Ok(history)
+}
+
+/// The number of the last entry that is none of the log's any more. A writer who was stopped until its number had been
+/// cleaned away writes it again, and gives itself up: nobody goes by that entry. It is younger than the one after it, which
+/// doesn't follow from it.
+fn late(entries: &Numbers, found: &[(u64, Read)]) -> Option<u64> {
+    let is_late = |pair: &&[(u64, Read)]| {
+        let [(number, entry), (next, after)] = pair else { return false };
+        let follows = match (entry, after) {
+            (Some(Ok(entry)), Some(Ok(after))) => *next == *number + 1 && follows(entry, after),
+            _ => true,
+        };
+        !follows && entries.get(number) > entries.get(next)
+    };
+    found.windows(2).rfind(is_late).map(|pair| pair[0].0)
+}
+
+/// Whether `after` may come right after `entry`.
+fn follows(entry: &Entry, after: &Entry) -> bool {
+    match after {
+        Entry::Claim(claim) => claim.generation > entry.generation() || claim.start >= entry.next_offset(),
+        Entry::Commit(commit) => commit.attempt == entry.attempt() && commit.start == entry.next_offset(),
+    }
 }
 
 fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
@@ -178,7 +243,7 @@ fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
 }
 
 /// Leaves out of `seen` the files of a task that are older than the first epoch its cleaned log still has.
-fn forget_uncovered(task: &str, history: &[(u64, Entry)], seen: &mut BTreeMap<String, u64>, report: &mut Report) {
+fn forget_uncovered(task: &str, history: &[(u64, Entry)], seen: &mut Listed, report: &mut Report) {
     let floor = history.iter().map(|(_, entry)| match entry {
         Entry::Claim(claim) => (u64::from(claim.generation), claim.start),
         Entry::Commit(commit) => (u64::from(commit.generation), commit.start),
@@ -216,7 +281,12 @@ async fn compare(
     };
     let mut reads = futures::stream::iter(files.iter().cloned()).map(read).buffer_unordered(READS);
     while let Some(done) = reads.next().await {
-        let (file, found) = done?;
+        let (file, mut found) = done?;
+        let is_pending = found.is_none() && is_last && staged(store, folder, &file).await?;
+        if found.is_none() && is_last && !is_pending {
+            // Published, and removed from the stage, between one look and the other.
+            found = read(file.clone()).await?.1;
+        }
         match found {
             Some((bytes, xxh3)) if bytes == file.bytes && xxh3 == file.xxh3 => {
                 report.files += 1;
@@ -227,7 +297,7 @@ async fn compare(
                 "{}: {bytes} bytes, xxh3 {xxh3}; its COMMIT says {} bytes, xxh3 {}",
                 file.path, file.bytes, file.xxh3
             )),
-            None if is_last && staged(store, folder, &file).await? => report.pending += 1,
+            None if is_pending => report.pending += 1,
             None => report.problems.push(format!("{}: decided, but not there", file.path)),
         }
     }

@@ -105,7 +105,7 @@ pub(super) struct Pipeline {
     /// librdkafka's properties for this pipeline alone, over those of `[kafka]`.
     #[serde(default)]
     pub(super) kafka: Properties,
-    /// How long entries of the commit log are kept: `"7d"` unless said otherwise, at least two hours.
+    /// How long entries of the commit log are kept: `"7d"` unless said otherwise, at least three hours.
     #[serde(default = "default_log_retention", deserialize_with = "units::log_retention")]
     #[schemars(with = "String", default = "default_log_retention_text")]
     pub(super) log_retention: Duration,

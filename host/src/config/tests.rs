@@ -121,7 +121,7 @@ aggregate = {{ plugin = 'x' }}
             "12:79 pipeline.p.sink.every: must be at least \"100ms\"",
             "12:86 pipeline.p.sink.compresion: unknown key `compresion`",
             "13:18 pipeline.p.max_batch_rows: must be between 1 and 1000000",
-            "14:17 pipeline.p.log_retention: must be at least \"2h\"",
+            "14:17 pipeline.p.log_retention: must be at least \"3h\"",
             "15:9 pipeline.p.start: expected \"earliest\", \"latest\" or a time like \"2026-01-31T06:00:00Z\", found the string \"yesterday\"",
             "16:1 pipeline.p.aggregate: unknown key `aggregate`",
         ],
@@ -330,7 +330,7 @@ fn defaults_and_everything_given() {
         "{KAFKA_AND_STORE}http.listen = '0.0.0.0:80'\n[pipeline.p]\ntopics = ['t', 'u']\ngroup = 'g'\nstart = 2026-01-31T06:00:00Z\n\
          decode = {{ format = 'csv' }}\ncolumns = {{ z = 'utf8', a = 'int64', m = {{ type = 'timestamp' }} }}\n\
          outputs = {{ late = {{ table = 'late', format = 'json' }}, rest = 'drop' }}\ndead_letters.format = 'parquet'\n\
-         delivery = 'at-least-once'\non_data_loss = 'continue'\nlog_retention = '2h'\nkafka.fetch.min.bytes = 7\n\
+         delivery = 'at-least-once'\non_data_loss = 'continue'\nlog_retention = '3h'\nkafka.fetch.min.bytes = 7\n\
          sink = {{ table = 'a', size = 1000, every = '5m' }}\n"
     );
     let config = good(&text, &[]);

@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 const MIN_EVERY: Duration = Duration::from_millis(100);
 /// Log entries are what a stalled writer trips over, so they stay for at least this long: half of it is how long a writer may be
 /// silent, the other half how far the store's clock may jump meanwhile.
-const MIN_LOG_RETENTION: Duration = Duration::from_secs(2 * 3600);
+const MIN_LOG_RETENTION: Duration = Duration::from_secs(3 * 3600);
 /// More rows than this in a batch gain nothing and need memory in the plugin.
 const MAX_BATCH_ROWS: u64 = 1_000_000;
 
@@ -18,7 +18,7 @@ pub(super) fn every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durati
     duration(deserializer, MIN_EVERY)
 }
 
-/// `"7d"`, at least two hours.
+/// `"7d"`, at least three hours.
 pub(super) fn log_retention<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     duration(deserializer, MIN_LOG_RETENTION)
 }

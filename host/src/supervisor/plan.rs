@@ -36,7 +36,7 @@ pub(super) fn is_exactly_once(options: &PipelineOptions) -> bool {
 }
 
 pub(super) fn log(options: &PipelineOptions) -> LogOptions {
-    LogOptions { retention: options.log_retention, exactly_once: is_exactly_once(options) }
+    LogOptions::new(options.log_retention, is_exactly_once(options))
 }
 
 pub(super) fn plan(pipeline: &Pipeline) -> Plan {

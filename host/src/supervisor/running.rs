@@ -225,7 +225,8 @@ impl Running {
             })
         };
         let folder = folder(self.name(), &partition.topic, partition.partition);
-        TaskLog::claim(self.store.clone(), folder, self.log.clone(), first_offset).await
+        let attempt = uuid::Uuid::new_v4().simple().to_string();
+        TaskLog::claim(self.store.clone(), folder, attempt, self.log.clone(), first_offset).await
     }
 
     /// Starts a task that has been claimed; returns where it begins.

@@ -32,7 +32,7 @@ pub fn measure(cluster: &Cluster) {
     let path = config.path();
     let host = Host::start(&["run", "--config", path.to_str().expect("a path that is text")]);
     let producer = cluster.producer();
-    let mut table = Table { place, files: BTreeSet::new(), ids: Ids::new(), rows: 0 };
+    let mut table = Table { place, files: BTreeSet::new(), ids: Ids::default(), rows: 0 };
     // The first burst also waits for the group.
     table.wait_for_burst(&topic, &producer, 0);
     let mut taken: Vec<f64> = (1..=ROUNDS).map(|round| table.wait_for_burst(&topic, &producer, round)).collect();

@@ -97,12 +97,14 @@ pub struct Added {
     pub doubles: Vec<String>,
 }
 
-impl Ids {
+impl Default for Ids {
     /// Begins with no file.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { python: Python::start() }
     }
+}
 
+impl Ids {
     /// Looks at column `column` of one more Parquet file, which messages call `name`.
     pub fn add(&mut self, file: &Path, column: &str, name: &str) -> Added {
         let answer = self.python.ask(&json!({ "ids": file, "column": column, "as": name }));

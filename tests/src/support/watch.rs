@@ -43,7 +43,8 @@ impl Watch {
         let so_far: Arc<Mutex<(u64, Vec<String>)>> = Arc::default();
         let known = Arc::clone(&so_far);
         let thread = std::thread::spawn(move || {
-            let mut table = Table { place, folder, id, ids: Ids::new(), files: BTreeMap::new(), seen: Seen::default() };
+            let mut table =
+                Table { place, folder, id, ids: Ids::default(), files: BTreeMap::new(), seen: Seen::default() };
             // The pace leaves the writers some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                 table.look();

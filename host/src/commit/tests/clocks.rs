@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta};
 use super::*;
 
 /// The least that may be configured.
-const RETENTION: Duration = Duration::from_secs(2 * 60 * 60);
+const RETENTION: Duration = Duration::from_secs(3 * 60 * 60);
 /// How long a writer may be silent without giving itself up, but for a minute.
-const SILENT: Duration = Duration::from_secs(59 * 60);
+const SILENT: Duration = Duration::from_secs(89 * 60);
 
 /// Entries as writers whose clocks are off by `hours` would have written them.
 async fn shift(world: &World, hours: i64) {
@@ -46,7 +46,7 @@ async fn writers_whose_clocks_are_an_hour_off_decide_and_publish_all_the_same() 
 }
 
 /// While a writer is stopped, just short of giving itself up, others write so much that the log is cleaned; and the store's clock
-/// is set an hour forward, so that its number looks two hours old.
+/// is set an hour forward, so that its number looks an hour older than it is.
 #[tokio::test(start_paused = true)]
 async fn a_store_whose_clock_is_set_an_hour_forward_keeps_the_number_of_a_stopped_writer() {
     let world = World::new();

@@ -3,6 +3,7 @@
 //!
 //! Time is paused in all of them: retries wait for nothing, and nothing depends on how fast the machine is.
 
+mod cleaned;
 mod clocks;
 mod crash_points;
 mod every_step;
@@ -25,7 +26,7 @@ use tokio::runtime::Handle;
 use super::entry::{self, Commit, Entry};
 use super::faults::{Answer, Fault, Faults, Faulty, Gate, Operation};
 use super::stage::Stage;
-use super::store::{Location, Store};
+use super::store::{Location, Store, StoreOptions};
 use super::task_log::{LogError, LogOptions, TaskLog, folder};
 use super::verify::{Report, Subject, verify};
 
@@ -34,7 +35,7 @@ const TABLES: [&str; 2] = ["city/rides", "_dead/rides"];
 /// The ids of all records: `0..END`, each its own offset.
 const END: i64 = 30;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const OPTIONS: LogOptions = LogOptions { retention: DAY.saturating_mul(7), exactly_once: true };
+const OPTIONS: LogOptions = LogOptions::new(DAY.saturating_mul(7), true);
 
 /// What survives every crash.
 struct World {
@@ -185,7 +186,9 @@ impl View {
     async fn begin_from(&self, first: Option<i64>) -> Result<Attempt, LogError> {
         let first_offset = |logged: Option<i64>| async move { Ok(first.or(logged).unwrap_or(0)) };
         let folder = folder(PIPELINE, "trips", 3);
-        let log = TaskLog::claim(self.store.clone(), folder.clone(), self.options.clone(), first_offset).await?;
+        let attempt = uuid::Uuid::new_v4().to_string();
+        let log =
+            TaskLog::claim(self.store.clone(), folder.clone(), attempt, self.options.clone(), first_offset).await?;
         let stage = Stage::new(self.store.clone(), folder, log.attempt().to_owned(), Handle::current());
         Ok(Attempt { log, stage, acknowledged: Mutex::default() })
     }

@@ -166,7 +166,7 @@ async fn claim_from(world: &World, answer: Result<i64, LogError>, asked: &Cell<O
         std::future::ready(answer.take().expect("asked once"))
     };
     let folder = folder(PIPELINE, "trips", 3);
-    let log = TaskLog::claim(world.view().store, folder, OPTIONS, first_offset).await?;
+    let log = TaskLog::claim(world.view().store, folder, "only".to_owned(), OPTIONS, first_offset).await?;
     Ok(log.next_offset())
 }
 

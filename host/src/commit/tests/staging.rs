@@ -96,3 +96,20 @@ async fn a_dropped_stage_uploads_no_more() {
     world.finish().await;
     world.assert_whole().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_kill_left_of_an_upload_on_local_disk_goes_with_the_next_claim() {
+    let lake = tempfile::tempdir().unwrap();
+    let url = format!("file:{}", lake.path().display());
+    let store = Store::open(&StoreOptions { url, control: None, options: Default::default() }).unwrap();
+    let view = View { store, faults: Arc::default(), options: OPTIONS };
+    view.begin().await.unwrap().commit(5).await.unwrap();
+    let stage = lake.path().join(folder(PIPELINE, "trips", 3)).join("stage");
+    let left_over = || std::fs::read_dir(&stage).map_or(0, Iterator::count);
+    std::fs::create_dir_all(stage.join("killed")).unwrap();
+    // As object_store names what it hasn't finished.
+    std::fs::write(stage.join("killed/1#1"), "half a file").unwrap();
+    assert!(left_over() > 0);
+    view.begin().await.unwrap();
+    assert_eq!(left_over(), 0);
+}

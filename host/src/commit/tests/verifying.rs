@@ -161,7 +161,7 @@ async fn offsets_that_kafka_had_lost_are_told_apart_from_a_gap() {
     let mut attempt = world.view().begin().await.unwrap();
     attempt.commit(10).await.unwrap();
     let folder = folder(PIPELINE, "trips", 3);
-    TaskLog::claim(world.view().store, folder, OPTIONS, |_| async { Ok(25) }).await.unwrap();
+    TaskLog::claim(world.view().store, folder, "a".to_owned(), OPTIONS, |_| async { Ok(25) }).await.unwrap();
     world.finish().await;
     let report = world.verify().await;
     assert_eq!((report.problems, report.lost_by_kafka), (vec![], vec!["trips/3 10..25".to_owned()]));
@@ -186,8 +186,8 @@ async fn files_of_a_topic_whose_name_would_hide_them_are_uncovered_too() {
     let world = World::new();
     let folder = folder(PIPELINE, "_trips", 3);
     let first = |first: i64| move |_| async move { Ok(first) };
-    TaskLog::claim(world.view().store, folder.clone(), OPTIONS, first(0)).await.unwrap();
-    TaskLog::claim(world.view().store, folder.clone(), OPTIONS, first(10)).await.unwrap();
+    TaskLog::claim(world.view().store, folder.clone(), "a".to_owned(), OPTIONS, first(0)).await.unwrap();
+    TaskLog::claim(world.view().store, folder.clone(), "b".to_owned(), OPTIONS, first(10)).await.unwrap();
     let path = Path::parse("lake/city/rides/%5Ftrips-3-0-0.csv.gz").unwrap();
     world.tables.put(&path, "1\n0\n".into()).await.unwrap();
     assert_problems(&world, &["%5Ftrips-3-0-0.csv.gz: an orphan"]).await;
