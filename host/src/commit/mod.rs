@@ -13,6 +13,7 @@ mod faults;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
+mod retry;
 #[cfg(test)]
 mod simulation;
 pub mod stage;

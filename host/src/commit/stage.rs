@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::entry::CommittedFile;
+use super::retry::retried;
 use super::store::Store;
-use super::task_log::{LogError, retried};
+use super::task_log::LogError;
 
 /// Files smaller than this go up in one request when they are closed; larger ones in parts of this size.
 const PART_BYTES: usize = 8 << 20;

@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt, TryStreamExt};
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 
 use super::entry::{self, Commit, CommittedFile, Entry};
 use super::machine::{Machine, Outcome, ProtocolError, Step};
+use super::retry::{may_pass, retried};
 use super::stage::checksum;
 use super::store::{Location, Store};
 
@@ -428,30 +428,6 @@ pub(super) async fn fingerprint(location: &Location, path: &Path) -> Result<Opti
         Err(LogError::Store(StoreError::NotFound { .. })) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Does it again until it works, or fails for good.
-pub(super) async fn retried<T, F, R>(what: &'static str, operation: F) -> Result<T, LogError>
-where
-    F: FnMut() -> R,
-    R: Future<Output = Result<T, StoreError>>,
-{
-    let pauses = ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(5))
-        .without_max_times();
-    operation
-        .retry(pauses)
-        .when(may_pass)
-        .notify(|error, pause| tracing::warn!(%error, ?pause, "the store refused to {what}; trying again"))
-        .await
-        .map_err(LogError::Store)
-}
-
-/// Whether waiting may mend it. `Generic` is what clients give for 409, 429, 5xx, time-outs and cut connections.
-fn may_pass(error: &StoreError) -> bool {
-    matches!(error, StoreError::Generic { .. } | StoreError::JoinError { .. })
 }
 
 fn sequence_of(path: &Path) -> Option<u64> {

@@ -11,8 +11,9 @@ use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::Serialize;
 
 use super::entry::{self, CommittedFile, Entry, FORMAT};
+use super::retry::retried;
 use super::store::{Location, Store};
-use super::task_log::{LogError, fingerprint, retried};
+use super::task_log::{LogError, fingerprint};
 
 /// Files read at once.
 const READS: usize = 8;

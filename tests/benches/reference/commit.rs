@@ -32,8 +32,8 @@ pub fn measure() {
 fn commits(place: &Place) -> Vec<f64> {
     let store = Store::open(&options(place)).expect("a store");
     let folder = folder("bench", "topic", 0);
-    let options = LogOptions { retention: std::time::Duration::from_secs(3600), exactly_once: true };
-    let claim = TaskLog::claim(store.clone(), folder.clone(), options, |_| async { Ok(0) });
+    let options = LogOptions::new(std::time::Duration::from_secs(3600 * 24), true);
+    let claim = TaskLog::claim(store.clone(), folder.clone(), "bench".to_owned(), options, |_| async { Ok(0) });
     let mut log = runtime().block_on(claim).expect("a log of our own");
     let mut stage = Stage::new(store, folder, log.attempt().to_owned(), runtime().handle().clone());
     let mut millis: Vec<f64> = (0..COMMITS as i64)

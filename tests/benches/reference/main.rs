@@ -29,8 +29,11 @@ mod start;
 
 use support::kafka::Cluster;
 
-/// What there is to measure, by name.
-const PARTS: [(&str, fn(&Cluster)); 8] = [
+/// Something to measure, and its name.
+type Part = (&'static str, fn(&Cluster));
+
+/// What there is to measure.
+const PARTS: [Part; 8] = [
     ("pipeline", pipeline::measure),
     ("latency", latency::measure),
     ("fetch", fetch::measure),
@@ -41,7 +44,7 @@ const PARTS: [(&str, fn(&Cluster)); 8] = [
     ("start", start::measure),
 ];
 /// Only where it is asked for: Spark takes minutes.
-const PEERS: (&str, fn(&Cluster)) = ("peers", peers::measure);
+const PEERS: Part = ("peers", peers::measure);
 
 fn main() {
     // Cargo passes `--bench` of its own.
