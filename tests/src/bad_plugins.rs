@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::guests::guest;
 use super::support::flow::CATCH_UP;
 use super::support::host::Config;
 use super::support::kafka::{Cluster, Record};
@@ -13,10 +14,6 @@ use super::support::reader::Reader;
 use super::support::servers::{target, unique};
 use super::support::store::Place;
 use super::support::wait::seconds;
-
-/// The host's own tests put their plugins together so, too.
-#[path = "../../host/src/plugin/tests/guest.rs"]
-mod guest;
 
 const PARTITIONS: usize = 2;
 const TABLE: &str = "tables/numbers";
