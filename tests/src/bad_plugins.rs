@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::guests::guest;
 use support::flow::CATCH_UP;
 use support::host::Config;
 use support::kafka::{Cluster, Record};
@@ -13,10 +14,6 @@ use support::reader::Reader;
 use support::servers::{target, unique};
 use support::store::Place;
 use support::wait::seconds;
-
-/// The host's own tests put their plugins together so, too.
-#[path = "../../host/src/plugin/tests/guest.rs"]
-mod guest;
 
 const PARTITIONS: usize = 2;
 const TABLE: &str = "tables/numbers";

@@ -9,6 +9,7 @@ mod check;
 mod exactly_once;
 mod faults;
 mod group;
+mod guests;
 mod kill;
 mod layering;
 mod offsets;

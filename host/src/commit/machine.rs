@@ -233,6 +233,9 @@ impl Machine {
     pub fn on(&mut self, outcome: Outcome) -> Result<(), ProtocolError> {
         self.state = match (self.state.clone(), outcome) {
             (state, Outcome::Unclear) => state,
+            (State::Listing, Outcome::Listed(Some(u64::MAX))) => {
+                return Err(bad_log(u64::MAX, "leaves no number for another"));
+            }
             (State::Listing, Outcome::Listed(newest)) => {
                 self.newest = newest;
                 if newest.is_some() { State::ReadingNewest } else { State::FindingFirstOffset(None) }
@@ -248,7 +251,9 @@ impl Machine {
             (State::Deciding(_), Outcome::Gone) => State::Fenced("an attempt whose entry is gone already".to_owned()),
             (State::FindingFirstOffset(logged), Outcome::FirstOffset(start)) => {
                 if logged.is_some_and(|logged| start < logged) {
-                    self.generation += 1;
+                    let newest = self.newest.unwrap_or_default();
+                    let next = self.generation.checked_add(1);
+                    self.generation = next.ok_or_else(|| bad_log(newest, "counts no more topics made anew"))?;
                 }
                 self.claim_from(start)
             }

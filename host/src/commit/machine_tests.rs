@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::entry::{Commit, CommittedFile, Entry};
+use super::entry::{Commit, CommittedFile, Entry, FORMAT};
 use super::machine::{Machine, Outcome, ProtocolError, Step};
 
 /// What survives every crash.
@@ -171,6 +171,22 @@ fn a_log_of_a_later_format_is_refused() {
     machine.on(world.perform(machine.step("t"))).unwrap();
     let error = machine.on(world.perform(machine.step("t"))).unwrap_err();
     assert!(error.to_string().contains("has format 9"), "{error}");
+}
+
+#[test]
+fn a_log_whose_numbers_are_used_up_is_refused() {
+    let mut machine = Machine::new("a".to_owned());
+    let error = machine.on(Outcome::Listed(Some(u64::MAX))).unwrap_err();
+    assert_eq!(error.to_string(), "entry 18446744073709551615 of the commit log leaves no number for another");
+
+    let mut world = World::default();
+    world.log.insert(0, Entry::Commit(Commit { format: FORMAT, generation: u32::MAX, ..epoch(0, 5) }));
+    let mut machine = Machine::new("a".to_owned());
+    while !matches!(machine.step("t"), Step::FirstOffset { .. }) {
+        machine.on(world.perform(machine.step("t"))).unwrap();
+    }
+    let error = machine.on(Outcome::FirstOffset(2)).unwrap_err();
+    assert_eq!(error.to_string(), "entry 0 of the commit log counts no more topics made anew");
 }
 
 /// What happens next in a random history.

@@ -9,7 +9,7 @@ use super::bindings::exports::rillgate::plugin::transform::{Guest, Output, Outpu
 use super::bindings::rillgate::plugin::common::Error;
 use super::bindings::rillgate::plugin::table::{BatchParam, FieldParam};
 use super::limits::human;
-use super::log::{Lines, cut};
+use super::log::{self, Lines};
 use super::output::LastOutput;
 use super::{ApplyError, Limits, Plugin, engine};
 
@@ -20,7 +20,7 @@ const MAX_MEMORIES: usize = 32;
 /// What wasmtime keeps for an element of a table.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 /// Longer reasons, of rejections as of traps, are cut.
-pub(super) const MAX_REASON_BYTES: usize = 1 << 10;
+pub(super) const MAX_REASON_BYTES: usize = 1000;
 
 /// What a plugin's clock and random numbers are made from, so that its answer depends on its input alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn failure(error: &wasmtime::Error, host: &Host, limits: &Limits) -> ApplyError 
             cause
         }
     };
-    ApplyError::Trap(cut(&reason, MAX_REASON_BYTES).to_owned())
+    ApplyError::Trap(log::reason(&reason, "without words that can be shown"))
 }
 
 /// Memory of one instance: all of its linear memories and tables.

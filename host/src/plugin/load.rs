@@ -1,5 +1,7 @@
 //! Loading a plugin: what is in the file, of what kind it is, and what it asks for.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +12,9 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::engine::Engine;
 use super::instance::Host;
+use super::limits::human;
 use super::log::{self, Lines};
-use super::{PluginError, wasi};
+use super::{PluginError, bounds, wasi};
 
 /// The package whose interfaces plugins export, and the versions of it that this host speaks (`0.1.*`).
 const PACKAGE: &str = "rillgate:plugin/";
@@ -57,8 +60,16 @@ impl Engine {
     /// # Errors
     /// [`PluginError::Unreadable`], or [`PluginError::Unloadable`] for what is no plugin of this host.
     pub fn load(&self, path: &Path) -> Result<Arc<Plugin>, PluginError> {
-        let file = std::fs::read(path).map_err(|source| PluginError::Unreadable { path: path.to_owned(), source })?;
-        self.load_binary(path, &file).map_err(|reason| PluginError::Unloadable { path: path.to_owned(), reason })
+        let unreadable = |source| PluginError::Unreadable { path: path.to_owned(), source };
+        let unloadable = |reason| PluginError::Unloadable { path: path.to_owned(), reason };
+        // Not by its size, which a pipe or a device doesn't tell.
+        let mut file = Vec::new();
+        let opened = File::open(path).map_err(unreadable)?;
+        opened.take(bounds::MAX_FILE_BYTES + 1).read_to_end(&mut file).map_err(unreadable)?;
+        if file.len() as u64 > bounds::MAX_FILE_BYTES {
+            return Err(unloadable(format!("it has more than {}", human(bounds::MAX_FILE_BYTES))));
+        }
+        self.load_binary(path, &file).map_err(unloadable)
     }
 
     fn load_binary(&self, path: &Path, file: &[u8]) -> Result<Arc<Plugin>, String> {
@@ -68,6 +79,7 @@ impl Engine {
         let component = match cached {
             Some(component) => component,
             None => {
+                bounds::check(file)?;
                 let component = Component::from_binary(self.wasm(), file)
                     .map_err(|error| format!("it is no valid component: {error:#}"))?;
                 if let Some(cache) = self.cache() {

@@ -7,7 +7,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmStr};
 
 use super::bindings::rillgate::plugin::log::Level;
-use super::instance::Host;
+use super::instance::{Host, MAX_REASON_BYTES};
 
 /// Lines that a plugin may write at once, and then one for each [`LINE_EVERY`], over all of its instances.
 const BURST: u32 = 100;
@@ -75,16 +75,27 @@ impl Bucket {
     }
 }
 
-/// The first part of a message, without what would break a line or steer a terminal.
+/// The first part of a message, on one line.
 fn printable(message: &str) -> String {
-    let cut = cut(message, MAX_MESSAGE_BYTES);
-    let ellipsis = if cut.len() < message.len() { "…" } else { "" };
-    cut.chars().map(|c| if c.is_control() { ' ' } else { c }).chain(ellipsis.chars()).collect()
+    let mut shown = plain(message, MAX_MESSAGE_BYTES);
+    if message.len() > MAX_MESSAGE_BYTES {
+        shown.push('…');
+    }
+    shown
 }
 
-/// The longest beginning of `text` of at most `bytes` bytes.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+/// The first `bytes` bytes of a plugin's words, without what would break a line, turn it around or steer a terminal.
+pub(super) fn plain(words: &str, bytes: usize) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    words[..words.floor_char_boundary(bytes)].chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+}
+
+/// A reason in a plugin's words, or `otherwise` where nothing of them can be shown.
+pub(super) fn reason(words: &str, otherwise: &str) -> String {
+    let reason = plain(words, MAX_REASON_BYTES);
+    if reason.trim().is_empty() { otherwise.to_owned() } else { reason }
 }
 
 /// Defines `rillgate:plugin/log`, by the name that the component gives it.
@@ -119,5 +130,12 @@ mod tests {
         let long = printable(&"ä".repeat(5000));
         assert_eq!(long.chars().count(), MAX_MESSAGE_BYTES / 2 + 1);
         assert!(long.ends_with("ä…"));
+    }
+
+    #[test]
+    fn reasons_are_never_blank() {
+        assert_eq!(reason("no\u{7}such\nstation\u{202e}", "-"), "no such station ");
+        assert_eq!(reason("\u{7}\u{2029}\n", "no reason"), "no reason");
+        assert_eq!(reason(&"x".repeat(2000), "-").len(), MAX_REASON_BYTES);
     }
 }

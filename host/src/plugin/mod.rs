@@ -4,11 +4,14 @@
 //! of a pipeline on one thread. Wasmtime's types stay in here.
 
 mod bindings;
+mod bounds;
 mod cache;
 mod chain;
 mod columns;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod inspect;
 mod instance;
 mod limits;

@@ -14,8 +14,7 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, Float32Type, Fl
 use super::bindings::exports::rillgate::plugin::transform::Output;
 use super::bindings::rillgate::plugin::common;
 use super::bindings::rillgate::plugin::table::{BatchResult, ColumnResult, ValuesResult, VarlenResult};
-use super::instance::MAX_REASON_BYTES;
-use super::log::cut;
+use super::log;
 use super::tables::Table;
 use crate::batch::{Field, RecordBatch, Rejection, type_name};
 
@@ -48,9 +47,9 @@ fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<R
     }
     let mut rejected: Vec<Rejection> = returned
         .into_iter()
-        .map(|common::Rejection { row, reason }| match reason.trim() {
-            "" => Rejection { row, reason: "rejected without a reason".to_owned() },
-            _ => Rejection { row, reason: cut(&reason, MAX_REASON_BYTES).to_owned() },
+        .map(|common::Rejection { row, reason }| Rejection {
+            row,
+            reason: log::reason(&reason, "rejected without a reason"),
         })
         .collect();
     // Stable: of several reasons for one row the first is kept.

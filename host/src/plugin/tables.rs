@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bindings::exports::rillgate::plugin::transform::OutputTable;
 use super::bindings::rillgate::plugin::table::{DataType as WitType, FieldParam, FieldResult};
+use super::log::plain;
 use crate::batch::{DataType, Field, Schema, SchemaRef, data_type, type_name};
 
 /// The output that a pipeline's sink takes.
@@ -13,7 +14,9 @@ pub const MAIN: &str = "main";
 /// Tables, and columns of one table, that a transform may announce.
 const MAX_TABLES: usize = 64;
 const MAX_COLUMNS: usize = 4096;
-const MAX_NAME_BYTES: usize = 255;
+/// Bytes of the names of a table, and of a column.
+const MAX_TABLE_NAME: usize = 64;
+const MAX_COLUMN_NAME: usize = 255;
 
 /// A table that a transform writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +77,13 @@ pub(super) fn take_tables(announced: Vec<OutputTable>) -> Result<Vec<Table>, Str
     if announced.len() > MAX_TABLES {
         return Err(format!("{} tables; {MAX_TABLES} are the most", announced.len()));
     }
-    check_names("table", announced.iter().map(|table| &table.name))?;
+    if let Some(OutputTable { name, .. }) = announced.iter().find(|table| !is_table_name(&table.name)) {
+        let shown = plain(name, MAX_TABLE_NAME + 1);
+        return Err(format!(
+            "table `{shown}`: its name is not 1 to {MAX_TABLE_NAME} letters, digits, `_` and `-` that begin with a letter"
+        ));
+    }
+    check_distinct("table", announced.iter().map(|table| &table.name))?;
     if !announced.iter().any(|table| table.name == MAIN) {
         return Err(format!("there is no table `{MAIN}`"));
     }
@@ -92,20 +101,28 @@ fn take_schema(announced: Vec<FieldResult>) -> Result<SchemaRef, String> {
     if announced.len() > MAX_COLUMNS {
         return Err(format!("it has {} columns; {MAX_COLUMNS} are the most", announced.len()));
     }
-    check_names("column", announced.iter().map(|field| &field.name))?;
+    for FieldResult { name, .. } in &announced {
+        if name.is_empty() {
+            return Err("a column has no name".to_owned());
+        }
+        if name.len() > MAX_COLUMN_NAME || name.contains(char::is_control) {
+            return Err(format!("a column has a name of over {MAX_COLUMN_NAME} bytes or with control characters"));
+        }
+    }
+    check_distinct("column", announced.iter().map(|field| &field.name))?;
     let field = |field: FieldResult| Field::new(field.name, arrow_type(field.data_type), field.nullable);
     Ok(Arc::new(Schema::new(announced.into_iter().map(field).collect::<Vec<_>>())))
 }
 
-fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+/// Part of a key of pipelines.toml and of paths: nothing that means anything else there.
+fn is_table_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    name.len() <= MAX_TABLE_NAME && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_plain)
+}
+
+fn check_distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
     let mut seen = HashSet::new();
     for name in names {
-        if name.trim().is_empty() {
-            return Err(format!("a {what} has no name"));
-        }
-        if name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
-            return Err(format!("a {what} has a name of over {MAX_NAME_BYTES} bytes or with control characters"));
-        }
         if !seen.insert(name) {
             return Err(format!("there are two {what}s `{name}`"));
         }

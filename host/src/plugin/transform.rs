@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::bindings::TransformPluginPre;
 use super::bindings::rillgate::plugin::common::Error;
 use super::columns::lower;
-use super::instance::{BatchTime, Host, Instance, MAX_REASON_BYTES};
-use super::log::cut;
+use super::instance::{BatchTime, Host, Instance};
+use super::log;
 use super::returned::{Applied, take};
 use super::tables::{Table, describe, lower_schema, take_tables};
 use super::{ApplyError, Kind, Limits, Plugin, PluginError, native};
@@ -14,6 +14,8 @@ use crate::batch::{RecordBatch, SchemaRef};
 
 /// Shorter values of settings are too common to be taken out of messages.
 const SECRET_BYTES: usize = 6;
+/// Said for a plugin that fails and doesn't say why.
+const NO_REASON: &str = "an error without a reason";
 
 /// A transform with its settings, its input and the tables that it writes.
 ///
@@ -169,8 +171,7 @@ impl Transform {
     /// A plugin's words about its settings without their values, which may be secrets. The names are enough.
     fn redact(&self, words: String) -> String {
         let values = self.settings.iter().map(|(_, value)| value).filter(|value| value.len() >= SECRET_BYTES);
-        let words = values.fold(words, |words, value| words.replace(value.as_str(), "***"));
-        cut(&words, MAX_REASON_BYTES).to_owned()
+        log::reason(&values.fold(words, |words, value| words.replace(value.as_str(), "***")), NO_REASON)
     }
 }
 
@@ -181,7 +182,7 @@ fn words(error: Error) -> String {
         Error::InvalidSetting(words) => format!("invalid setting: {words}"),
         Error::UnsupportedSchema(words) => format!("unsupported schema: {words}"),
     };
-    cut(&words, MAX_REASON_BYTES).to_owned()
+    log::reason(&words, NO_REASON)
 }
 
 #[cfg(test)]

@@ -50,8 +50,6 @@ thread_local! {
 /// The component's `open`.
 #[doc(hidden)]
 pub fn open(plugin: &Plugin, input: &[Field], settings: Vec<(String, String)>) -> Result<Vec<OutputTable>, Error> {
-    // Where panics go otherwise, a plugin has nothing: their words would be lost with the instance.
-    std::panic::set_hook(Box::new(|panic| crate::log::error!("{panic}")));
     let opened = plugin.open(input, settings)?;
     let tables = opened.tables.clone();
     INSTANCE.set(Some(opened));

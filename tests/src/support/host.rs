@@ -178,6 +178,13 @@ impl Host {
         self.child.id()
     }
 
+    /// The most memory that it has had so far, in MiB, rounded up; `None` once it has ended.
+    pub fn peak_mib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()?.div_ceil(1024))
+    }
+
     /// What it has written so far, both streams.
     pub fn output(&self) -> String {
         self.written.lock().unwrap().clone()

@@ -9,17 +9,27 @@ pub struct Guest<'a> {
     pub with: &'a str,
     /// Fields of the core module.
     pub code: &'a str,
+    /// What `cabi_realloc` does first.
+    pub in_realloc: &'a str,
+    /// What the functions that follow a call do first.
+    pub in_reset: &'a str,
 }
 
 impl Guest<'_> {
     /// The component's binary.
     pub fn build(&self) -> Vec<u8> {
-        let text = include_str!("shell.wat")
+        wat::parse_str(self.text()).expect("the text of a test's plugin")
+    }
+
+    /// The component as text.
+    pub fn text(&self) -> String {
+        include_str!("shell.wat")
             .replace("@IMPORTS@, @WITH@ and @CODE@", "Placeholders")
             .replace("@IMPORTS@", self.imports)
             .replace("@WITH@", self.with)
-            .replace("@CODE@", self.code);
-        wat::parse_str(&text).expect("the text of a test's plugin")
+            .replace("@CODE@", self.code)
+            .replace("@IN-REALLOC@", self.in_realloc)
+            .replace("@IN-RESET@", self.in_reset)
     }
 }
 

@@ -1,5 +1,5 @@
 ;; A component of the world rillgate:plugin/transform-plugin around core code that tests supply, as wit-component would
-;; make it. @IMPORTS@, @WITH@ and @CODE@ are replaced by the tests.
+;; make it. @IMPORTS@, @WITH@ and @CODE@ are replaced by the tests, as is what stands at the start of `realloc` and `reset`.
 (component
   (type $table-type (instance
     (type (enum "boolean" "int32" "int64" "float32" "float64" "utf8" "binary" "date" "timestamp"))
@@ -43,6 +43,7 @@
     (global $next (mut i32) (i32.const 4096))
     (func (export "realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
       (local $at i32)
+      @IN-REALLOC@
       (local.set $at (i32.and
         (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
         (i32.sub (i32.const 0) (local.get $align))))
@@ -52,7 +53,7 @@
           (memory.grow (i32.add (i32.shr_u (i32.sub (global.get $next) (i32.mul (memory.size) (i32.const 65536))) (i32.const 16)) (i32.const 1)))
           (i32.const 0)) (then unreachable))))
       (local.get $at))
-    (func (export "reset") (global.set $next (i32.const 4096))))
+    (func (export "reset") @IN-RESET@ (global.set $next (i32.const 4096))))
   (core instance $heap (instantiate $heap-module))
   (alias core export $heap "memory" (core memory $memory))
   (alias core export $heap "realloc" (core func $realloc))

@@ -5,7 +5,7 @@ use super::*;
 /// A guest that imports functions of WASI and calls them in `apply`.
 fn importing(imports: &str, with: &str, functions: &str, in_apply: &str) -> Result<Arc<Plugin>, PluginError> {
     let code = format!("{functions} {}", identity("", in_apply, ""));
-    load(&Guest { imports, with, code: &code }.build())
+    load(&Guest { imports, with, code: &code, ..Guest::default() }.build())
 }
 
 fn apply(plugin: &Arc<Plugin>, now: BatchTime) -> Result<Applied, ApplyError> {

@@ -77,13 +77,13 @@ fn rejections_come_sorted_once_a_row_and_cut() {
         (i32.store (i32.const 1036) (i32.const 1)) (i32.store (i32.const 1040) (i32.const 1100)) (i32.store (i32.const 1044) (i32.const 2001))
         (i32.store (i32.const 1048) (i32.const 2)) (i32.store (i32.const 1052) (i32.const 512)) (i32.store (i32.const 1056) (i32.const 0))
         (memory.fill (i32.const 1100) (i32.const 120) (i32.const 2001))
-        (i32.store8 (i32.const 2123) (i32.const 0xc3)) (i32.store8 (i32.const 2124) (i32.const 0xa4))
+        (i32.store8 (i32.const 2099) (i32.const 0xc3)) (i32.store8 (i32.const 2100) (i32.const 0xa4))
         (i32.store (i32.const 140) (i32.const 1024)) (i32.store (i32.const 144) (i32.const 3))";
     let mut transform = open(&guest(&identity("", "", reject)), &limits()).unwrap();
     let rejected = transform.apply(&batch(9), now()).unwrap().rejected;
     assert_eq!(rejected.iter().map(|rejection| rejection.row).collect::<Vec<_>>(), [1, 2]);
-    // The `ä` at 1,023 would end past 1 KiB.
-    assert_eq!(rejected[0].reason, "x".repeat(1023));
+    // The `ä` at 999 would end past 1,000 bytes.
+    assert_eq!(rejected[0].reason, "x".repeat(999));
     assert_eq!(rejected[1].reason, "a reason");
 }
 

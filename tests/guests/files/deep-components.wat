@@ -1,0 +1,4 @@
+;; Is a component of 90 components, one in another.
+;; => refused: can't be loaded: it is a component of another world: it exports nothing, and a plugin exports `rillgate:plugin/transform@0.1.0` or `rillgate:plugin/aggregate@0.1.0`
+(;repeat 90;)(component
+(;end;)(;repeat 90;))(;end;)

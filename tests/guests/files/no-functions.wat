@@ -1,0 +1,3 @@
+;; Exports the interface without its functions.
+;; => refused: can't be loaded: instance export `rillgate:plugin/transform@0.1.0` does not have export `open`
+(component (instance $i) (export "rillgate:plugin/transform@0.1.0" (instance $i)))

@@ -1,0 +1,16 @@
+;; Writes a line that would forge another and steer a terminal.
+;; => passes
+;; imports:
+(import "rillgate:plugin/log@0.1.0" (instance $log
+  (type $level-0 (enum "debug" "info" "warn" "error"))
+  (export "level" (type $level (eq $level-0)))
+  (export "log" (func (param "level" $level) (param "message" string)))))
+(core func $log (canon lower (func $log "log") (memory $memory)))
+(core instance $core-log (export "log" (func $log)))
+;; with:
+(with "log" (instance $core-log))
+;; code:
+(import "log" "log" (func $log (param i32 i32 i32)))
+(data (i32.const 1024) "fine\0a2026-01-01T00:00:00Z ERROR forged-line\1b[2J\1b]0;title\07\c2\9b31m")
+;; in-apply:
+(call $log (i32.const 3) (i32.const 1024) (i32.const 66))

@@ -1,0 +1,17 @@
+;; Writes a line of 7 MB: lines count as output, too.
+;; => fails: plugin returned more than its output limit of 1 MiB
+;; imports:
+(import "rillgate:plugin/log@0.1.0" (instance $log
+  (type $level-0 (enum "debug" "info" "warn" "error"))
+  (export "level" (type $level (eq $level-0)))
+  (export "log" (func (param "level" $level) (param "message" string)))))
+(core func $log (canon lower (func $log "log") (memory $memory)))
+(core instance $core-log (export "log" (func $log)))
+;; with:
+(with "log" (instance $core-log))
+;; code:
+(import "log" "log" (func $log (param i32 i32 i32)))
+;; in-apply:
+(drop (memory.grow (i32.const 110)))
+(memory.fill (i32.const 65536) (i32.const 97) (i32.const 7000000))
+(call $log (i32.const 3) (i32.const 65536) (i32.const 7000000))

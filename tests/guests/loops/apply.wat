@@ -1,0 +1,4 @@
+;; Never returns from `apply`.
+;; => fails: {time}
+;; in-apply:
+(call $spin)

@@ -1,0 +1,4 @@
+;; Never returns from `open`.
+;; => refused: failed to open: {time}
+;; in-open:
+(call $spin)

@@ -1,0 +1,6 @@
+;; Never gives room for the columns of `apply`.
+;; => fails: {time}
+;; in-realloc:
+(if (i32.load (i32.const 8)) (then (loop (br 0))))
+;; in-open:
+(i32.store (i32.const 8) (i32.const 1))

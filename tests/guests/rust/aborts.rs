@@ -1,0 +1,20 @@
+//! Aborts the process.
+//! => fails: trap: wasm `unreachable` instruction executed
+
+use rillgate_sdk::prelude::*;
+
+#[derive(Row)]
+struct Record<'a> {
+    n: i64,
+    id: &'a str,
+    x: Option<f64>,
+}
+
+fn act(record: Record<'_>) -> Result<Option<Record<'_>>, Reject> {
+    if record.n >= 0 {
+        std::process::abort();
+    }
+    Ok(Some(record))
+}
+
+rillgate_sdk::transform!(act);

@@ -1,0 +1,4 @@
+;; Traps in `apply`.
+;; => fails: trap: wasm `unreachable` instruction executed
+;; in-apply:
+unreachable

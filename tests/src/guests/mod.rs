@@ -1,0 +1,224 @@
+//! The hostile plugins of `tests/guests/`, each with what must become of it: alone under the plugin layer, and in a running host.
+//!
+//! A guest is a file in WebAssembly text, or an example in Rust of the package beside it. Its first lines say what it does, and after
+//! `=>` what becomes of it:
+//!
+//! - `refused: <why>`: it is not opened, for this reason.
+//! - `fails: <why>`: it is opened, and each call of `apply` fails, with this reason.
+//! - `some: <why>`: some calls fail so, and what the others give is right.
+//! - `passes`: what comes out is what went in, and nothing else happened.
+//!
+//! A `…` in a reason stands for any text. `{time}` in it, for the time limit, makes that short for the guest.
+//!
+//! A text that has sections, `;; in-apply:` and so on, is put into the component of `shell.wat`, with the code of `identity.wat`: `code`
+//! is before it, `in-open`, `in-apply` and `after-apply` go into its functions, `in-realloc` and `in-reset` into those that
+//! the host calls for memory, `imports` and `with` give it something to call. Any other text is the whole file. `;; cut: <n>` leaves
+//! n bytes of it, and `(;repeat <n>;)` ... `(;end;)` repeats what is between.
+
+mod alone;
+mod hosted;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use support::servers::{clone, target};
+
+/// The host's own tests put their plugins together so, too.
+#[path = "../../../host/src/plugin/tests/guest.rs"]
+pub mod guest;
+
+/// Limits of all guests: memory and output in MiB.
+const MEMORY_MIB: u64 = 16;
+const OUTPUT_MIB: u64 = 1;
+/// For guests that reach it.
+const SHORT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(20);
+
+/// What must become of a guest.
+#[derive(Debug, Clone, PartialEq)]
+enum Outcome {
+    Refused(Pattern),
+    Fails(Pattern),
+    Some(Pattern),
+    Passes,
+}
+
+/// A text with `…` for anything.
+#[derive(Debug, Clone, PartialEq)]
+struct Pattern(String);
+
+impl Pattern {
+    fn matches(&self, text: &str) -> bool {
+        self.found_in(text, true)
+    }
+
+    /// Whether it is part of a text.
+    fn is_in(&self, text: &str) -> bool {
+        self.found_in(text, false)
+    }
+
+    fn found_in(&self, text: &str, whole: bool) -> bool {
+        let parts: Vec<&str> = self.0.split('…').collect();
+        let mut rest = text;
+        for (index, part) in parts.iter().enumerate() {
+            let last = index + 1 == parts.len();
+            let at = if last && whole && index > 0 { rest.rfind(part) } else { rest.find(part) };
+            match at {
+                Some(at) if at == 0 || index > 0 || !whole => rest = &rest[at + part.len()..],
+                _ => return false,
+            }
+        }
+        !whole || rest.is_empty()
+    }
+}
+
+/// A hostile plugin.
+struct Guest {
+    /// `traps/open`, `rust/files`.
+    name: String,
+    outcome: Outcome,
+    bytes: Vec<u8>,
+    time_limit: Duration,
+}
+
+impl Guest {
+    /// A name for its file, its pipeline and its table.
+    fn plain_name(&self) -> String {
+        self.name.replace(['/', '-'], "_")
+    }
+}
+
+/// All of them, in the order of their names.
+fn corpus() -> Vec<Guest> {
+    let root = clone().join("tests/guests");
+    let mut files = Vec::new();
+    files_below(&root, &mut files);
+    files.sort();
+    let guests: Vec<Guest> = files.iter().filter_map(|path| read(&root, path)).collect();
+    // What is built and has no source any more is an example that was removed: only a build can leave it.
+    assert!(guests.len() > 100, "looked in the wrong place: {}", root.display());
+    guests
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_below(&path, found) } else { found.push(path) }
+    }
+}
+
+/// The guest in a file. Anything else in the folder than guests and their package fails the test.
+fn read(root: &Path, path: &Path) -> Option<Guest> {
+    let name = path.strip_prefix(root).unwrap().with_extension("").to_str().unwrap().to_owned();
+    let text = || std::fs::read_to_string(path).unwrap();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wat") => {
+            let text = text();
+            Some(guest_of(&name, &text, ";;", || build(&text).unwrap_or_else(|error| panic!("{name}: {error}"))))
+        }
+        Some("rs") => {
+            let stem = path.file_stem().unwrap().to_str().unwrap().replace('-', "_");
+            let built = target().join(format!("guests/{stem}.wasm"));
+            let bytes = || {
+                std::fs::read(&built).unwrap_or_else(|_| panic!("{} is missing: run `make guests`", built.display()))
+            };
+            Some(guest_of(&name, &text(), "//", bytes))
+        }
+        Some("toml") => None,
+        _ => panic!("{} is no guest", path.display()),
+    }
+}
+
+/// Reads the comment at the start of a guest.
+fn guest_of(name: &str, text: &str, comment: &str, bytes: impl FnOnce() -> Vec<u8>) -> Guest {
+    let mut header =
+        text.lines().map_while(|line| line.strip_prefix(comment)).map(|line| line.trim_start_matches('!').trim());
+    assert!(header.next().is_some_and(|what| what.ends_with(['.', ':'])), "{name} does not say what it does");
+    let outcome = header.find_map(|line| line.strip_prefix("=> "));
+    let outcome = outcome.unwrap_or_else(|| panic!("{name} does not say what must become of it"));
+    let is_short = outcome.contains("{time}");
+    let limit = if is_short { SHORT } else { LONG };
+    let outcome = outcome.replace("{time}", &format!("time limit of {}ms for a batch exceeded", SHORT.as_millis()));
+    let pattern = |why: &str| Pattern(why.to_owned());
+    let outcome = match outcome.split_once(": ").unwrap_or((&outcome, "")) {
+        ("refused", why) => Outcome::Refused(pattern(why)),
+        ("fails", why) => Outcome::Fails(pattern(why)),
+        ("some", why) => Outcome::Some(pattern(why)),
+        ("passes", "") => Outcome::Passes,
+        _ => panic!("{name}: no outcome `{outcome}`"),
+    };
+    Guest { name: name.to_owned(), outcome, bytes: bytes(), time_limit: limit }
+}
+
+/// The binary of a guest in text.
+fn build(text: &str) -> Result<Vec<u8>, String> {
+    const SECTIONS: [&str; 8] =
+        ["imports", "with", "code", "in-open", "in-apply", "after-apply", "in-realloc", "in-reset"];
+    let mut sections: [String; 8] = Default::default();
+    let mut current = None;
+    let mut cut = None;
+    for line in text.lines() {
+        let directive = line.strip_prefix(";; ").unwrap_or_default();
+        let section = directive.strip_suffix(':').and_then(|name| SECTIONS.iter().position(|section| *section == name));
+        if let Some(bytes) = directive.strip_prefix("cut: ") {
+            cut = Some(bytes.parse::<usize>().map_err(|error| error.to_string())?);
+        } else if section.is_some() {
+            current = section;
+        } else if let Some(current) = current {
+            sections[current] += line;
+            sections[current].push('\n');
+        }
+    }
+    let [imports, with, code, in_open, in_apply, after_apply, in_realloc, in_reset] =
+        sections.map(|text| repeated(&text));
+    let whole = match current {
+        None => repeated(text),
+        Some(_) => {
+            let code = code + &guest::identity(&in_open, &in_apply, &after_apply);
+            let (in_realloc, in_reset) = (in_realloc.as_str(), in_reset.as_str());
+            guest::Guest { imports: &imports, with: &with, code: &code, in_realloc, in_reset }.text()
+        }
+    };
+    let mut bytes = wat::parse_str(&whole).map_err(|error| error.to_string())?;
+    if let Some(cut) = cut {
+        assert!(cut < bytes.len(), "there are only {} bytes to cut", bytes.len());
+        bytes.truncate(cut);
+    }
+    Ok(bytes)
+}
+
+/// A text with what is to be repeated repeated.
+fn repeated(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("(;repeat ") else { return text.to_owned() };
+    let (count, rest) = rest.split_once(";)").expect("`(;repeat <n>;)`");
+    let (body, after) = rest.split_once("(;end;)").expect("`(;end;)` after `(;repeat`");
+    let count: usize = count.trim().parse().expect("a number after `repeat`");
+    before.to_owned() + &body.repeat(count) + &repeated(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_and_repetitions_are_read() {
+        let guest = guest_of("a/b", ";; Does nothing.\n;; => fails: {time}\n", ";;", Vec::new);
+        assert_eq!(guest.outcome, Outcome::Fails(Pattern("time limit of 100ms for a batch exceeded".to_owned())));
+        assert_eq!(guest.time_limit, SHORT);
+        assert_eq!(repeated("a(;repeat 3;)b(;end;)c(;repeat 2;)d(;end;)"), "abbbcdd");
+        assert_eq!(build("(module)").unwrap().len(), 8);
+    }
+
+    #[test]
+    fn patterns_match_whole_texts_or_parts() {
+        let pattern = Pattern("trap: … gone".to_owned());
+        assert!(pattern.matches("trap: x gone is gone") && pattern.is_in("a trap: x gone."));
+        assert!(!pattern.matches("a trap: x gone") && !pattern.matches("trap: x gone.") && !pattern.is_in("trap: x"));
+    }
+
+    #[test]
+    #[should_panic(expected = "does not say what must become of it")]
+    fn a_guest_without_an_outcome_fails() {
+        guest_of("a/b", ";; Does nothing.\n(module)\n", ";;", Vec::new);
+    }
+}
