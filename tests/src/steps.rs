@@ -72,13 +72,18 @@ fn sigkill_at_each_step_after_a_sigterm_loses_and_doubles_nothing() {
     let watch = Watch::start(&place, TABLE, "id");
     let producing = Producing::start(&flow);
     for step in STEPS {
-        let mut host = config.run();
-        flow.expect_progress(&place, &mut host);
-        let pid = host.pid();
-        host.signal("TERM");
-        let killed = act_at(&proxy, step, move || !signal(pid, "KILL"));
-        killed.recv_timeout(seconds(60)).unwrap_or_else(|_| panic!("no {step:?} came"));
-        assert_eq!(host.ends_within(seconds(60)).code, None, "{step:?}");
+        let killed = || {
+            let mut host = config.run();
+            flow.expect_progress(&place, &mut host);
+            let pid = host.pid();
+            host.signal("TERM");
+            act_at(&proxy, step, move || !signal(pid, "KILL"));
+            let killed = host.ends_within(seconds(60)).code.is_none();
+            assert_eq!(proxy.disarm(), !killed, "killed where it was to be");
+            killed
+        };
+        // A stop that comes right after a commit has nothing to do, and doesn't come to the step.
+        assert!((0..10).any(|_| killed()), "no {step:?} came in ten stops");
     }
     let sent = producing.finish();
     flow.expect_complete(&config, &place, sent);
