@@ -52,6 +52,7 @@ bench-peers: tests plugins ## The reference job beside pyarrow and Spark on the 
 	  cargo bench --workspace --bench reference -- peers
 
 bench-figures: ## Puts what the last benchmarks found into docs/benchmarks.md
+	@test -f $(BENCH_RESULTS:.json=.md) || { echo "missing: $(BENCH_RESULTS:.json=.md), which make bench writes"; exit 1; }
 	sed -i -e '/^<!-- figures -->/,/^<!-- end of figures -->/{//!d}' -e '/^<!-- figures -->/r $(BENCH_RESULTS:.json=.md)' docs/benchmarks.md
 
 chaos: tests plugins ## Half an hour of faults on a real Kafka and a real S3, into docs/reliability.md; ARGS="--rounds 50 --seed 7 --place s3"
