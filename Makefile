@@ -64,7 +64,7 @@ fuzz: prerequisites $(CARGO_FUZZ) ## Fuzz targets one after another, SECONDS=300
 	@for target in $(FUZZ_TARGETS); do \
 	  mkdir -p $(FUZZ_TARGET)/corpus/$$target $(FUZZ_TARGET)/artifacts/$$target; \
 	  seeds=$$(ls -d fuzz/seeds/$$target 2>/dev/null || true); \
-	  ASAN_OPTIONS=detect_stack_use_after_return=0 RUSTUP_TOOLCHAIN=nightly $(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir $(FUZZ_TARGET) $$target \
+	  CFLAGS=-fno-sanitize=all CXXFLAGS=-fno-sanitize=all ASAN_OPTIONS=detect_stack_use_after_return=0 RUSTUP_TOOLCHAIN=nightly $(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir $(FUZZ_TARGET) $$target \
 	    $(FUZZ_TARGET)/corpus/$$target $${seeds:+$$PWD/$$seeds} -- -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=4096 \
 	    -print_final_stats=1 -artifact_prefix=$(FUZZ_TARGET)/artifacts/$$target/ $(ARGS); \
 	done
