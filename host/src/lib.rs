@@ -15,6 +15,8 @@ pub mod metrics;
 pub mod pipeline;
 pub mod plugin;
 pub mod source;
+pub mod state;
 pub mod supervisor;
 pub mod task;
+pub mod window;
 pub mod worker;
