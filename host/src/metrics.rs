@@ -12,6 +12,14 @@ pub const ROWS: &str = "rillgate_rows_total";
 pub const SKIPPED: &str = "rillgate_skipped_total";
 /// Messages that became dead letters.
 pub const DEAD_LETTERS: &str = "rillgate_dead_letters_total";
+/// Rows that came too late for all their windows.
+pub const LATE_ROWS: &str = "rillgate_late_rows_total";
+/// Rows that were dropped because their like had been seen.
+pub const DUPLICATES: &str = "rillgate_duplicate_rows_total";
+/// Groups in a task's state.
+pub const GROUPS: &str = "rillgate_groups";
+/// Memory that a task's state takes, about.
+pub const STATE_BYTES: &str = "rillgate_state_bytes";
 /// Epochs decided and published.
 pub const COMMITS: &str = "rillgate_commits_total";
 /// From an epoch's last row to its files being published.
@@ -31,6 +39,8 @@ pub fn describe() {
         (ROWS, Unit::Count, "Rows written to tables"),
         (SKIPPED, Unit::Count, "Messages skipped because their value was null or empty"),
         (DEAD_LETTERS, Unit::Count, "Messages that became dead letters"),
+        (LATE_ROWS, Unit::Count, "Rows that came too late for all their windows"),
+        (DUPLICATES, Unit::Count, "Rows that were dropped because their like had been seen"),
         (COMMITS, Unit::Count, "Epochs decided and published"),
         (RESTARTS, Unit::Count, "Tasks that began anew from their last COMMIT"),
     ];
@@ -43,6 +53,8 @@ pub fn describe() {
         "From an epoch's last row to its files being published"
     );
     metrics::describe_gauge!(COMMITTED_OFFSET, Unit::Count, "The offset after the last one committed");
+    metrics::describe_gauge!(GROUPS, Unit::Count, "Groups in a task's state");
+    metrics::describe_gauge!(STATE_BYTES, Unit::Bytes, "Memory that a task's state takes, about");
     metrics::describe_gauge!(PIPELINE_UP, Unit::Count, "1 while a pipeline runs, 0 once it has failed");
 }
 
@@ -59,6 +71,14 @@ pub struct TaskMetrics {
     pub skipped: Counter,
     /// [`DEAD_LETTERS`]
     pub dead_letters: Counter,
+    /// [`LATE_ROWS`]
+    pub late_rows: Counter,
+    /// [`DUPLICATES`]
+    pub duplicates: Counter,
+    /// [`GROUPS`]
+    pub groups: Gauge,
+    /// [`STATE_BYTES`]
+    pub state_bytes: Gauge,
     /// [`COMMITS`]
     pub commits: Counter,
     /// [`COMMIT_SECONDS`]
@@ -78,6 +98,10 @@ impl TaskMetrics {
             rows: metrics::counter!(ROWS, &labels),
             skipped: metrics::counter!(SKIPPED, &labels),
             dead_letters: metrics::counter!(DEAD_LETTERS, &labels),
+            late_rows: metrics::counter!(LATE_ROWS, &labels),
+            duplicates: metrics::counter!(DUPLICATES, &labels),
+            groups: metrics::gauge!(GROUPS, &labels),
+            state_bytes: metrics::gauge!(STATE_BYTES, &labels),
             commits: metrics::counter!(COMMITS, &labels),
             commit_seconds: metrics::histogram!(COMMIT_SECONDS, &labels),
             committed_offset: metrics::gauge!(COMMITTED_OFFSET, &labels),

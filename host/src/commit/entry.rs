@@ -95,6 +95,40 @@ pub struct Commit {
     pub config: String,
     /// Files of tables and dead letters.
     pub files: Vec<CommittedFile>,
+    /// What the task remembers of all its epochs, where it remembers anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<CommittedState>,
+    /// Number of the next file, in an epoch that begins where this one did: one that holds no offsets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub next_file: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What a task remembers, as its last epoch left it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommittedState {
+    /// No more rows are expected from before it: microseconds of event time since 1970-01-01T00:00:00Z; absent before the first row.
+    pub watermark_us: Option<i64>,
+    /// All its files, those of a table from the oldest to the newest: what a later one says goes over what an earlier one said.
+    pub files: Vec<StateFile>,
+}
+
+/// A file of a task's state. It stays as long as a COMMIT that may be the last one names it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Which of the task's tables it belongs to.
+    pub table: String,
+    /// Where it is, below the task's control folder: `state/<attempt>-<n>`.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// XXH3 (128 bits) of its content, 32 hex digits.
+    pub xxh3: String,
+    /// Rows in it.
+    pub rows: u64,
 }
 
 /// A file of a decided epoch.

@@ -211,7 +211,7 @@ impl Machine {
         if !matches!(self.state, State::Ready) {
             return Err(self.unexpected("a decision"));
         }
-        if commit.start != self.next_offset || commit.end <= commit.start {
+        if commit.start != self.next_offset || commit.end < commit.start {
             return Err(ProtocolError::Gap { start: commit.start, end: self.next_offset });
         }
         self.state = State::Deciding(Commit {

@@ -126,7 +126,7 @@ fn an_epoch_that_does_not_follow_is_refused() {
     let mut world = World::default();
     let mut machine = claimed(&mut world, "a");
     assert_eq!(machine.decide(epoch(1, 5)), Err(ProtocolError::Gap { start: 1, end: 0 }));
-    assert_eq!(machine.decide(epoch(0, 0)), Err(ProtocolError::Gap { start: 0, end: 0 }));
+    assert_eq!(machine.decide(epoch(0, -1)), Err(ProtocolError::Gap { start: 0, end: 0 }));
     machine.decide(epoch(0, 5)).unwrap();
     assert!(matches!(machine.decide(epoch(5, 6)), Err(ProtocolError::Unexpected { .. })));
 }

@@ -4,9 +4,11 @@
 //! - [`entry`]: what the commit log says
 //! - [`task_log`]: the protocol performed against a store
 //! - [`stage`]: uploads of what isn't decided yet
+//! - [`state`]: the files of what a task remembers
 //! - [`store`]: stores by URL
 //! - [`verify`]: proof from outside that log and tables agree
 
+mod cleaning;
 pub mod entry;
 #[cfg(test)]
 mod faults;
@@ -17,13 +19,15 @@ mod retry;
 #[cfg(test)]
 mod simulation;
 pub mod stage;
+pub mod state;
 pub mod store;
 pub mod task_log;
 #[cfg(test)]
 mod tests;
 pub mod verify;
 
-pub use entry::{Commit, CommittedFile};
+pub use entry::{Commit, CommittedFile, CommittedState, StateFile};
 pub use stage::{Stage, Staged};
+pub use state::{StateChange, StoredState};
 pub use store::{Location, OpenError, Store, StoreOptions};
 pub use task_log::{LogError, LogOptions, TaskLog, folder};

@@ -4,20 +4,21 @@
 //! Whatever the store answers, nothing moves on before it is certain: errors that may pass are retried, with jitter, for
 //! as long as it takes; a wrong or missing file stops the task.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
+use object_store::{Error as StoreError, ObjectStoreExt, PutMode};
 use tokio::time::Instant;
 
-use super::entry::{self, Commit, CommittedFile, Entry};
+use super::cleaning::Strays;
+use super::entry::{self, Commit, CommittedFile, CommittedState, Entry};
 use super::machine::{Machine, Outcome, ProtocolError, Step};
 use super::retry::{may_pass, retried};
 use super::stage::checksum;
+use super::state::{self, StateChange, StoredState};
 use super::store::{Location, Store};
 
 /// Why a task's log can't be worked with.
@@ -68,6 +69,18 @@ pub enum LogError {
         /// The staged name.
         staged: String,
     },
+    /// A file of the task's state isn't what was decided.
+    #[error(
+        "state {path} {wrong}; restore it, or move {folder} away to begin anew, from the first offset and with nothing"
+    )]
+    BadState {
+        /// The file.
+        path: String,
+        /// The task's control folder.
+        folder: String,
+        /// What is wrong.
+        wrong: String,
+    },
     /// Where to begin can't be told.
     #[error("{reason}")]
     FirstOffset {
@@ -108,12 +121,14 @@ const COPIES: usize = 16;
 /// The log of one task, held by one attempt.
 #[derive(Debug)]
 pub struct TaskLog {
-    store: Store,
+    pub(super) store: Store,
     /// `_rillgate/<pipeline>/<topic>/<partition>`, below the control location's root.
-    folder: String,
-    options: LogOptions,
-    machine: Machine,
+    pub(super) folder: String,
+    pub(super) options: LogOptions,
+    pub(super) machine: Machine,
     written: Instant,
+    /// Files of the state that this attempt has written: their names are never used twice.
+    state_files: u64,
 }
 
 /// Where a task's control files lie, below the control location's root.
@@ -150,8 +165,8 @@ impl TaskLog {
         R: Future<Output = Result<i64, LogError>>,
     {
         let machine = Machine::new(attempt);
-        let mut log = Self { store, folder, options, machine, written: Instant::now() };
-        let (mut strays, mut folders) = (Vec::new(), Vec::new());
+        let mut log = Self { store, folder, options, machine, written: Instant::now(), state_files: 0 };
+        let mut strays = Strays::default();
         loop {
             let outcome = match log.machine.step(&log.now()) {
                 Step::FirstOffset { logged } => Outcome::FirstOffset(first_offset(logged).await?),
@@ -159,19 +174,13 @@ impl TaskLog {
                 step => {
                     if matches!(step, Step::Create { .. }) {
                         strays = log.strays().await;
-                        folders = log.local_folders();
                     }
                     log.perform(step).await?
                 }
             };
             log.tell(outcome)?;
         }
-        log.remove(strays).await;
-        for folder in folders {
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
-                tracing::debug!(folder = %folder.display(), %error, "folder stays until the next claim");
-            }
-        }
+        log.remove_strays(strays).await;
         Ok(log)
     }
 
@@ -190,9 +199,48 @@ impl TaskLog {
         self.machine.next_offset()
     }
 
+    /// Number of the next file of an epoch that begins at [`Self::next_offset`].
+    pub fn next_file(&self) -> u64 {
+        self.machine.last_commit().map(|(_, commit)| commit.next_file).unwrap_or_default()
+    }
+
+    /// What the last COMMIT says of the task's state, if it says anything.
+    pub fn last_state(&self) -> Option<&CommittedState> {
+        self.machine.last_commit().and_then(|(_, commit)| commit.state.as_ref())
+    }
+
+    /// Reads the state that the last COMMIT names. `None`: nothing was ever committed, so there is none yet.
+    pub async fn load_state(&self) -> Result<Option<StoredState>, LogError> {
+        let Some((sequence, _)) = self.machine.last_commit() else { return Ok(None) };
+        match self.last_state() {
+            Some(committed) => state::load(&self.store, &self.folder, committed).await.map(Some),
+            None => Err(LogError::BadState {
+                path: self.entry_path(*sequence),
+                folder: self.folder.clone(),
+                wrong: "names none: what came before it was not aggregated. Give the pipeline another name".to_owned(),
+            }),
+        }
+    }
+
+    /// Uploads what has changed of the state since the last COMMIT; the next one has to say what this returns.
+    pub async fn keep_state(
+        &mut self,
+        watermark_us: Option<i64>,
+        changes: Vec<StateChange>,
+    ) -> Result<CommittedState, LogError> {
+        let (attempt, files) = (self.machine.attempt(), &mut self.state_files);
+        let name = || {
+            *files += 1;
+            format!("state/{attempt}-{files}")
+        };
+        let before = self.machine.last_commit().and_then(|(_, commit)| commit.state.as_ref());
+        state::keep(&self.store, &self.folder, before, watermark_us, changes, name).await
+    }
+
     /// Decides an epoch and publishes its files. When this returns, every reader sees them.
     /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
     pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
+        let state_before = state::paths(&self.store, &self.folder, self.last_state());
         self.give_up_if_silent();
         if !matches!(self.machine.step(""), Step::Fenced { .. }) {
             let decided = self.machine.decide(commit);
@@ -204,6 +252,7 @@ impl TaskLog {
                 Step::Acknowledge { end } => {
                     acknowledge(end);
                     self.remove_staged().await;
+                    self.remove_state(state_before.clone()).await;
                     self.tell(Outcome::Acknowledged)?;
                 }
                 step => {
@@ -331,75 +380,11 @@ impl TaskLog {
         }
     }
 
-    /// Removes what the published epoch had staged. Whatever stays is removed by the next claim.
-    async fn remove_staged(&self) {
-        let Some((_, commit)) = self.machine.last_commit() else { return };
-        let paths = commit.files.iter().filter_map(|file| {
-            let path = self.control(&format!("{}/{}", self.folder, file.staged));
-            path.map_err(|error| tracing::debug!(%error, "staged file stays")).ok()
-        });
-        self.remove(paths.collect()).await;
-    }
-
-    /// What attempts before this one have staged. Asked before the CLAIM is created: whose files are there then is fenced by
-    /// it, and what they had decided is published before the files go. Asked later, a successor's could be among them.
-    async fn strays(&self) -> Vec<Path> {
-        let Ok(prefix) = self.control(&format!("{}/stage", self.folder)) else { return Vec::new() };
-        let listed = self.store.control.store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await;
-        listed.unwrap_or_else(|error| {
-            tracing::debug!(%error, "files staged by earlier attempts stay until the next claim");
-            Vec::new()
-        })
-    }
-
-    /// On local disk, the folders of attempts before this one, for the same reason and at the same time as [`Self::strays`]:
-    /// what an upload had written when its process was killed lies there, and object_store neither lists nor deletes it.
-    fn local_folders(&self) -> Vec<PathBuf> {
-        let stage = self.store.control.local_path(&format!("{}/stage", self.folder));
-        let entries = stage.and_then(|stage| std::fs::read_dir(stage).ok());
-        entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
-    }
-
-    /// Removes log entries past their retention, by the store's own clock, but never the newest two.
-    async fn clean(&self) {
-        let Ok(prefix) = self.control(&format!("{}/log", self.folder)) else { return };
-        let listed: Result<Vec<_>, _> = self.store.control.store.list(Some(&prefix)).try_collect().await;
-        let Ok(mut entries) = listed else { return };
-        entries.retain(|meta| sequence_of(&meta.location).is_some());
-        entries.sort_by(|a, b| a.location.cmp(&b.location));
-        let Some(newest) = entries.last().map(|meta| meta.last_modified) else { return };
-        let needed = self.machine.last_commit().map(|(sequence, _)| *sequence).unwrap_or_default();
-        entries.truncate(entries.len().saturating_sub(2));
-        let is_old = |meta: &ObjectMeta| {
-            let age = (newest - meta.last_modified).to_std().unwrap_or_default();
-            age > self.options.retention && sequence_of(&meta.location).is_some_and(|sequence| sequence < needed)
-        };
-        // Oldest first, and none after one that stays, so that there is never a hole.
-        for meta in entries.iter().take_while(|meta| is_old(meta)) {
-            match self.store.control.store.delete(&meta.location).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "the commit log keeps old entries until it is cleaned again");
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn remove(&self, paths: Vec<Path>) {
-        for path in paths {
-            match self.store.control.store.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => tracing::debug!(%path, %error, "control file stays"),
-            }
-        }
-    }
-
     fn now(&self) -> String {
         (self.options.clock)().to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    fn control(&self, relative: &str) -> Result<Path, LogError> {
+    pub(super) fn control(&self, relative: &str) -> Result<Path, LogError> {
         self.store.control.path(relative).map_err(LogError::Store)
     }
 
@@ -430,6 +415,6 @@ pub(super) async fn fingerprint(location: &Location, path: &Path) -> Result<Opti
     }
 }
 
-fn sequence_of(path: &Path) -> Option<u64> {
+pub(super) fn sequence_of(path: &Path) -> Option<u64> {
     entry::sequence(path.filename()?)
 }

@@ -4,6 +4,7 @@
 //! ([`raw`]), [`resolve`] makes sense of those ([`options`]). Each step goes on after a mistake, so one run reports
 //! them all. Nothing here opens a plugin or connects to anything.
 
+mod aggregate;
 mod expand;
 mod explain;
 mod kafka;
@@ -30,6 +31,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use crate::encode::DeadLetterFormat;
+pub use aggregate::{AggregateOptions, Exchange};
 pub use explain::nearest;
 pub use options::{
     DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties, SinkOptions,

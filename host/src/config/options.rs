@@ -14,6 +14,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use sha2::{Digest, Sha256};
 
+use super::aggregate::AggregateOptions;
 use super::secret::{MASK, is_secret};
 use super::units::{self, Text};
 use crate::decode::{ColumnOptions, DecodeOptions};
@@ -113,6 +114,8 @@ pub struct PipelineOptions {
     pub columns: IndexMap<String, ColumnOptions>,
     /// The plugins that the rows go through, in order.
     pub transform: Vec<TransformOptions>,
+    /// How the rows are folded into groups, after the transforms.
+    pub aggregate: Option<AggregateOptions>,
     /// Where the rows end up.
     pub sink: SinkOptions,
     /// Where the rows of the plugins' named outputs end up.

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::options::{OutputOptions, PipelineOptions, Properties, StoreOptions};
 use super::read::Report;
-use super::{kafka, raw, store};
+use super::{aggregate, kafka, raw, store};
 
 /// The parts of a configuration. Where something required is missing the part is absent and the reason has been reported.
 #[derive(Debug, Default)]
@@ -86,6 +86,9 @@ fn pipeline(
             report.error(&path, "the plugin's file is not named", "plugins/NAME.wasm, from the configuration's folder");
         }
     }
+    if let Some(options) = &given.aggregate {
+        aggregate::check(&format!("{path}.aggregate"), options, report);
+    }
     let own = kafka::resolve(&format!("{path}.kafka"), given.kafka, base, report);
     Some(PipelineOptions {
         topics: topics?,
@@ -94,6 +97,7 @@ fn pipeline(
         decode: given.decode?,
         columns: given.columns,
         transform: given.transform,
+        aggregate: given.aggregate,
         sink: given.sink?,
         outputs: given.outputs,
         dead_letters: given.dead_letters,

@@ -36,7 +36,7 @@ fn without_plugins_rows_go_from_decode_to_the_sink() {
     );
     let pipeline = Pipeline::open("p", &config.pipelines["p"], &ENGINE, &config.base).unwrap();
     assert_eq!(pipeline.decoder().unwrap().schema(), pipeline.input());
-    assert_eq!(pipeline.chain().unwrap().tables().len(), 1);
+    assert_eq!(pipeline.open_plugins().unwrap().chain.tables().len(), 1);
     assert_eq!(pipeline.tables()[0].options.as_ref().unwrap().table, "a/b");
     assert!(pipeline.digests().is_empty());
     let description = pipeline.describe();

@@ -31,7 +31,7 @@ mod wasi;
 mod tests;
 
 pub use aggregate::Aggregate;
-pub use chain::{Chain, Dead, Step};
+pub use chain::{Chain, Dead, Refusal, Step};
 pub use engine::Engine;
 pub use error::{ApplyError, ChainError, PluginError};
 pub use inspect::{InspectedColumn, InspectedTable, Inspection, inspect, inspect_aggregate, inspect_transform};
@@ -41,3 +41,11 @@ pub use load::{Kind, Plugin};
 pub use returned::{Applied, Updated};
 pub use tables::{MAIN, Table};
 pub use transform::Transform;
+
+/// The plugins of a pipeline on one worker thread.
+pub struct Plugins {
+    /// Its transforms.
+    pub chain: Chain,
+    /// What its rows are folded by, if they are.
+    pub aggregate: Option<Aggregate>,
+}

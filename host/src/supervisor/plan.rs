@@ -3,9 +3,9 @@
 use crate::commit::{self, LogOptions};
 use crate::config::{Delivery, OnDataLoss, PipelineOptions, Start, StoreOptions};
 use crate::encode;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{LATE, Pipeline};
 use crate::source::{self, SourceOptions};
-use crate::task::{Plan, Trigger};
+use crate::task::{AggregatePlan, Plan, Trigger};
 
 impl StoreOptions {
     /// As the commit protocol's store takes them.
@@ -50,6 +50,13 @@ pub(super) fn plan(pipeline: &Pipeline) -> Plan {
             .iter()
             .map(|table| table.options.clone().map(|to| (to, table.schema.clone())))
             .collect(),
+        aggregate: pipeline.aggregate().map(|aggregate| AggregatePlan {
+            window: aggregate.window.clone(),
+            rows: aggregate.rows.clone(),
+            state: aggregate.state.clone(),
+            late: pipeline.tables().iter().position(|table| table.output == LATE),
+            idle_after: options.aggregate.as_ref().and_then(|aggregate| aggregate.idle_after),
+        }),
         dead_letters: match options.dead_letters.format {
             crate::config::DeadLetterFormat::Json => encode::DeadLetterFormat::Json,
             crate::config::DeadLetterFormat::Parquet => encode::DeadLetterFormat::Parquet,

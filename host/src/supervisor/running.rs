@@ -9,11 +9,11 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::plan;
-use crate::commit::{LogError, LogOptions, Store, TaskLog, folder};
+use crate::commit::{LogError, LogOptions, Store, StoredState, TaskLog, folder};
 use crate::pipeline::Pipeline;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
 use crate::task::{Plan, Progress, Resources, Task, TaskError};
-use crate::worker::{OpenChain, Worker};
+use crate::worker::{OpenPlugins, Worker};
 
 /// How long a partition that goes may take to commit what it has. Well below Kafka's `max.poll.interval.ms`.
 const GRACE: Duration = Duration::from_secs(60);
@@ -214,7 +214,7 @@ impl Running {
         let _ = self.failure.set(reason);
     }
 
-    async fn claim(&self, partition: &TopicPartition) -> Result<TaskLog, LogError> {
+    async fn claim(&self, partition: &TopicPartition) -> Result<(TaskLog, Option<StoredState>), LogError> {
         let first_offset = |logged| async move {
             let (offsets, partition) = (self.offsets.clone(), partition.clone());
             let asked = self.runtime.spawn_blocking(move || offsets.first(&partition, logged)).await;
@@ -226,11 +226,13 @@ impl Running {
         };
         let folder = folder(self.name(), &partition.topic, partition.partition);
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        TaskLog::claim(self.store.clone(), folder, attempt, self.log.clone(), first_offset).await
+        let log = TaskLog::claim(self.store.clone(), folder, attempt, self.log.clone(), first_offset).await?;
+        let state = if self.plan.aggregate.is_some() { log.load_state().await? } else { None };
+        Ok((log, state))
     }
 
     /// Starts a task that has been claimed; returns where it begins.
-    fn start(&self, queue: PartitionQueue, log: TaskLog) -> Result<i64, TaskError> {
+    fn start(&self, queue: PartitionQueue, log: TaskLog, state: Option<StoredState>) -> Result<i64, TaskError> {
         let (partition, start) = (queue.partition.clone(), log.next_offset());
         // Tells which entries of the commit log are this instance's.
         tracing::debug!(pipeline = self.name(), %partition, attempt = log.attempt(), start, "claimed");
@@ -242,9 +244,13 @@ impl Running {
             runtime: self.runtime.clone(),
             acknowledge: Arc::new(acknowledge),
             progress: Arc::clone(&progress),
+            end_offset: {
+                let (offsets, partition) = (self.offsets.clone(), partition.clone());
+                Arc::new(move || offsets.bounds(&partition).ok().map(|(_, end)| end))
+            },
             target: self.targets.as_ref().and_then(|targets| targets.get(&partition).copied()),
         };
-        let task = Task::new(Arc::clone(&self.plan), resources, queue, log)?;
+        let task = Task::new(Arc::clone(&self.plan), resources, queue, log, state)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         {
             let mut tasks = lock(&self.tasks);
@@ -253,7 +259,7 @@ impl Running {
             tasks.insert(partition.clone(), held);
         }
         let (this, pipeline) = (self.this.clone(), Arc::clone(&self.pipeline));
-        let open: OpenChain = Arc::new(move || pipeline.chain());
+        let open: OpenPlugins = Arc::new(move || pipeline.open_plugins());
         let ended = Box::new(move |result| {
             if let Some(this) = this.upgrade() {
                 this.task_ended(&partition, result);
@@ -312,7 +318,7 @@ impl Owner for Running {
         for (queue, log) in claimed {
             let partition = queue.partition.clone();
             match log {
-                Ok(log) => match self.start(queue, log) {
+                Ok((log, state)) => match self.start(queue, log, state) {
                     Ok(offset) => starts.push((partition, offset)),
                     Err(error) => self.fail(error.to_string()),
                 },
