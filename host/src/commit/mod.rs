@@ -3,17 +3,20 @@
 //! - [`machine`]: the protocol, free of I/O
 //! - [`entry`]: what the commit log says
 //! - [`task_log`]: the protocol performed against a store
+//! - [`send`]: records for topics, whose transactions are someone else's
 //! - [`stage`]: uploads of what isn't decided yet
 //! - [`store`]: stores by URL
 //! - [`verify`]: proof from outside that log and tables agree
 
 pub mod entry;
+mod error;
 #[cfg(test)]
 mod faults;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
 mod retry;
+pub mod send;
 #[cfg(test)]
 mod simulation;
 pub mod stage;
@@ -23,7 +26,8 @@ pub mod task_log;
 mod tests;
 pub mod verify;
 
-pub use entry::{Commit, CommittedFile};
+pub use entry::{Commit, CommittedFile, CommittedRecords};
+pub use send::{Outgoing, Topics, TopicsError};
 pub use stage::{Stage, Staged};
 pub use store::{Location, OpenError, Store, StoreOptions};
 pub use task_log::{LogError, LogOptions, TaskLog, folder};

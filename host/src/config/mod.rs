@@ -16,6 +16,7 @@ mod read;
 mod resolve;
 mod schema;
 mod secret;
+mod sink;
 mod source;
 mod store;
 #[cfg(test)]
@@ -32,13 +33,14 @@ use toml::de::{DeTable, DeValue};
 pub use crate::encode::DeadLetterFormat;
 pub use explain::nearest;
 pub use options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties, SinkOptions,
-    Start, StoreOptions, TransformOptions,
+    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions,
+    TransformOptions,
 };
 pub use overrides::ENVIRONMENT;
 pub use problem::{Problem, Problems, Severity};
 pub use schema::json_schema;
 pub use secret::{MASK, is_secret};
+pub use sink::{OutputOptions, SinkOptions};
 pub use source::Location;
 
 use overrides::{Override, OverrideError};

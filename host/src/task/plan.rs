@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::batch::SchemaRef;
 use crate::decode::{ColumnOptions, DecodeOptions};
-use crate::encode::{DeadLetterFormat, TableOptions};
+use crate::encode::{DeadLetterFormat, Target};
 
 /// What the tasks of a pipeline have in common.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct Plan {
     /// Which columns.
     pub columns: IndexMap<String, ColumnOptions>,
     /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped.
-    pub tables: Vec<Option<(TableOptions, SchemaRef)>>,
+    pub tables: Vec<Option<(Target, SchemaRef)>>,
     /// How dead letters are written.
     pub dead_letters: DeadLetterFormat,
     /// When an epoch ends.
