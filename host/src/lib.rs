@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod pipeline;
 pub mod plugin;
+pub mod sink;
 pub mod source;
 pub mod state;
 pub mod supervisor;

@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge, Histogram, Unit};
 pub const MESSAGES: &str = "rillgate_messages_total";
 /// Bytes of keys and values taken from Kafka.
 pub const MESSAGE_BYTES: &str = "rillgate_message_bytes_total";
-/// Rows written to tables.
+/// Rows written to tables, or staged for topics.
 pub const ROWS: &str = "rillgate_rows_total";
 /// Messages skipped because their value was null or empty.
 pub const SKIPPED: &str = "rillgate_skipped_total";
@@ -22,12 +22,16 @@ pub const GROUPS: &str = "rillgate_groups";
 pub const STATE_BYTES: &str = "rillgate_state_bytes";
 /// Epochs decided and published.
 pub const COMMITS: &str = "rillgate_commits_total";
-/// From an epoch's last row to its files being published.
+/// From an epoch's last row to its files being published and its records sent.
 pub const COMMIT_SECONDS: &str = "rillgate_commit_seconds";
 /// The offset after the last one committed.
 pub const COMMITTED_OFFSET: &str = "rillgate_committed_offset";
 /// Tasks that began anew from their last COMMIT.
 pub const RESTARTS: &str = "rillgate_task_restarts_total";
+/// Records sent to topics, in transactions that were committed.
+pub const RECORDS: &str = "rillgate_records_total";
+/// Transactions aborted and begun again.
+pub const ABORTED: &str = "rillgate_transactions_aborted_total";
 /// 1 while a pipeline runs, 0 once it has failed.
 pub const PIPELINE_UP: &str = "rillgate_pipeline_up";
 
@@ -36,13 +40,15 @@ pub fn describe() {
     let counters = [
         (MESSAGES, Unit::Count, "Messages taken from Kafka"),
         (MESSAGE_BYTES, Unit::Bytes, "Bytes of keys and values taken from Kafka"),
-        (ROWS, Unit::Count, "Rows written to tables"),
+        (ROWS, Unit::Count, "Rows written to tables, or staged for topics"),
         (SKIPPED, Unit::Count, "Messages skipped because their value was null or empty"),
         (DEAD_LETTERS, Unit::Count, "Messages that became dead letters"),
         (LATE_ROWS, Unit::Count, "Rows that came too late for all their windows"),
         (DUPLICATES, Unit::Count, "Rows that were dropped because their like had been seen"),
         (COMMITS, Unit::Count, "Epochs decided and published"),
         (RESTARTS, Unit::Count, "Tasks that began anew from their last COMMIT"),
+        (RECORDS, Unit::Count, "Records sent to topics, in transactions that were committed"),
+        (ABORTED, Unit::Count, "Transactions aborted and begun again"),
     ];
     for (name, unit, text) in counters {
         metrics::describe_counter!(name, unit, text);
@@ -50,7 +56,7 @@ pub fn describe() {
     metrics::describe_histogram!(
         COMMIT_SECONDS,
         Unit::Seconds,
-        "From an epoch's last row to its files being published"
+        "From an epoch's last row to its files being published and its records sent"
     );
     metrics::describe_gauge!(COMMITTED_OFFSET, Unit::Count, "The offset after the last one committed");
     metrics::describe_gauge!(GROUPS, Unit::Count, "Groups in a task's state");

@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 use crate::batch::{COLUMN_TYPES, SchemaRef};
 use crate::config::{OutputOptions, PipelineOptions, Problem, Properties, TransformOptions, nearest};
 use crate::decode::{ColumnOptions, DecodeError, Decoder};
-use crate::encode::{TableOptions, TableWriter};
+use crate::encode::{Target, TargetWriter};
 use crate::plugin::{Aggregate, Chain, Engine, Limits, MAIN, Plugin, PluginError, Plugins, Step, Table, Transform};
 use crate::window::WindowOptions;
 
@@ -56,8 +56,8 @@ pub struct PipelineTable {
     pub output: String,
     /// The columns of its rows.
     pub schema: SchemaRef,
-    /// The table that they go to; `None` if they are dropped.
-    pub options: Option<TableOptions>,
+    /// Where they go; `None` if they are dropped.
+    pub target: Option<Target>,
 }
 
 impl Pipeline {
@@ -256,9 +256,9 @@ fn tables(path: &str, options: &PipelineOptions, all: &[Table], problems: &mut V
         }));
     }
     let table_of = |table: &Table| {
-        let (at, options) = match (table.name.as_str(), options.outputs.get(&table.name)) {
-            (MAIN, _) => ("sink".to_owned(), Some(&options.sink.table)),
-            (name, Some(OutputOptions::Sink(sink))) => (format!("outputs.{name}"), Some(&sink.table)),
+        let (at, target) = match (table.name.as_str(), options.outputs.get(&table.name)) {
+            (MAIN, _) => ("sink".to_owned(), Some(&options.sink.target)),
+            (name, Some(OutputOptions::Sink(sink))) => (format!("outputs.{name}"), Some(&sink.target)),
             (name, Some(OutputOptions::Drop)) => (format!("outputs.{name}"), None),
             (name, None) => {
                 let message = format!("a plugin writes to the output `{name}`, which goes nowhere");
@@ -267,11 +267,11 @@ fn tables(path: &str, options: &PipelineOptions, all: &[Table], problems: &mut V
                 ("outputs".to_owned(), None)
             }
         };
-        if let Some(Err(error)) = options.map(|options| TableWriter::new(options, &table.schema)) {
+        if let Some(Err(error)) = target.map(|target| TargetWriter::new(target, &table.schema)) {
             let key = error.key().map(|key| format!(".{key}")).unwrap_or_default();
             problems.push(Problem::error(format!("{path}.{at}{key}"), error.to_string()));
         }
-        PipelineTable { output: table.name.clone(), schema: Arc::clone(&table.schema), options: options.cloned() }
+        PipelineTable { output: table.name.clone(), schema: Arc::clone(&table.schema), target: target.cloned() }
     };
     all.iter().map(table_of).collect()
 }

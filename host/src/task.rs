@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::batch::{Messages, RecordBatch, Rejection, SchemaRef};
 use crate::commit::{LogError, Stage, Store, StoredState, TaskLog};
 use crate::decode::Decoder;
-use crate::encode::{DeadLetters, EncodeError, Output, TableOptions, TableWriter};
+use crate::encode::{DeadLetters, EncodeError, Output, Target, TargetWriter};
 use crate::metrics::TaskMetrics;
 use crate::plugin::{BatchTime, ChainError, Plugins, Refusal};
 use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
@@ -102,9 +102,9 @@ pub struct Task {
     /// What rows are folded into, where they are.
     groups: Option<Groups>,
     /// One for each table of the chain.
-    writers: Vec<Option<TableWriter>>,
+    writers: Vec<Option<TargetWriter>>,
     dead: DeadLetters,
-    dead_writer: TableWriter,
+    dead_writer: TargetWriter,
     outputs: Vec<Output>,
     stage: Stage,
     epoch: Epoch,
@@ -137,15 +137,16 @@ impl Task {
         let groups = plan.aggregate.as_ref().map(|plan| Groups::new(plan, &folder, state)).transpose()?;
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
         let footer = plan.footer();
-        let open = |(options, schema): &(TableOptions, SchemaRef)| {
-            let mut writer = TableWriter::new(options, schema)?;
+        let open = |(target, schema): &(Target, SchemaRef)| {
+            let mut writer = TargetWriter::new(target, schema)?;
             // For files that are closed before their epoch ends.
             writer.set_metadata(&footer);
             Ok(writer)
         };
         let writers = plan.tables.iter().map(|table| table.as_ref().map(open).transpose());
         let dead = DeadLetters::new(plan.dead_letters);
-        let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
+        let dead_target = Target::Table(dead.table_options(&plan.pipeline));
+        let dead_writer = TargetWriter::new(&dead_target, &dead.schema()).map_err(fatal)?;
         let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
         resources.progress.committed.store(start, Ordering::Release);
         let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
@@ -331,8 +332,7 @@ impl Task {
         let thread = std::thread::current();
         self.resources.runtime.spawn(async move {
             let decided = async {
-                let files = staged.finish().await?;
-                let mut commit = epoch.decide(files, &plan);
+                let mut commit = epoch.decide(staged.finish().await?, &plan);
                 if let Some(state) = state {
                     commit.state = Some(state.keep(&mut log).await?);
                 }
@@ -403,13 +403,21 @@ impl Task {
     /// Hands what the writers gave out over to the upload.
     fn stage_outputs(&mut self, writer: usize) {
         let table = match self.plan.tables.get(writer) {
-            Some(Some((options, _))) => options.table.clone(),
-            _ => self.dead.table_options(&self.plan.pipeline).table,
+            Some(Some((Target::Table(options), _))) => Ok(options.table.clone()),
+            Some(Some((Target::Topic(options), _))) => Err(options.topic.clone()),
+            _ => Ok(self.dead.table_options(&self.plan.pipeline).table),
         };
         for output in self.outputs.drain(..) {
             match output {
                 Output::Bytes { file, bytes } => self.stage.write(writer, file, bytes),
                 Output::Closed { file, directory, extension, rows } => {
+                    let table = match &table {
+                        Ok(table) => table,
+                        Err(topic) => {
+                            self.stage.close_records(writer, file, topic.clone(), rows);
+                            continue;
+                        }
+                    };
                     let name = self.epoch.next_file(&self.queue.partition, self.generation, extension);
                     let path = match directory.as_str() {
                         "" => format!("{table}/{name}"),
@@ -434,7 +442,7 @@ impl Task {
     /// Whether size or rows say that the epoch ends: past that it takes nothing more, even while the one before is deciding.
     fn is_over_full(&self) -> bool {
         let writers = || self.writers.iter().flatten().chain([&self.dead_writer]);
-        let rows: u64 = writers().map(TableWriter::open_rows).sum();
+        let rows: u64 = writers().map(TargetWriter::open_rows).sum();
         rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
     }
 

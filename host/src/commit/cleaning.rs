@@ -40,8 +40,9 @@ impl TaskLog {
     /// Removes what the published epoch had staged. Whatever stays is removed by the next claim.
     pub(super) async fn remove_staged(&self) {
         let Some((_, commit)) = self.machine.last_commit() else { return };
-        let paths = commit.files.iter().filter_map(|file| {
-            let path = self.control(&format!("{}/{}", self.folder, file.staged));
+        let staged = commit.files.iter().map(|file| &file.staged);
+        let paths = staged.chain(commit.records.iter().map(|file| &file.staged)).filter_map(|staged| {
+            let path = self.control(&format!("{}/{staged}", self.folder));
             path.map_err(|error| tracing::debug!(%error, "staged file stays")).ok()
         });
         self.remove(paths.collect()).await;

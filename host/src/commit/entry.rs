@@ -95,6 +95,9 @@ pub struct Commit {
     pub config: String,
     /// Files of tables and dead letters.
     pub files: Vec<CommittedFile>,
+    /// Records for topics. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<CommittedRecords>,
     /// What the task remembers of all its epochs, where it remembers anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<CommittedState>,
@@ -146,6 +149,27 @@ pub struct CommittedFile {
     pub rows: u64,
 }
 
+/// Records of a decided epoch for one topic, in one staged file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommittedRecords {
+    /// Where they are staged, below the task's control folder. Removed once they are sent.
+    pub staged: String,
+    /// The topic that they are sent to.
+    pub topic: String,
+    /// Size of the staged file.
+    pub bytes: u64,
+    /// XXH3 (128 bits) of its content, 32 hex digits.
+    pub xxh3: String,
+    /// Records in it.
+    pub rows: u64,
+}
+
+/// What the transaction that sends the records of a COMMIT leaves in Kafka: its number, and the attempt that wrote it,
+/// since a log that was moved away begins at the same numbers again.
+pub fn mark(sequence: u64, attempt: &str) -> String {
+    format!("{sequence} {attempt}")
+}
+
 /// The name of an entry below `log/`.
 pub fn file_name(sequence: u64) -> String {
     format!("{sequence:020}.json")
@@ -176,5 +200,17 @@ mod tests {
         let text = r#"{"kind":"claim","format":1,"attempt":"a","time":"t","start":5,"last_commit":null,"later":true}"#;
         let entry: Entry = serde_json::from_str(text).unwrap();
         assert_eq!((entry.attempt(), entry.next_offset(), entry.format()), ("a", 5, 1));
+    }
+
+    #[test]
+    fn records_are_in_a_commit_that_has_some_and_nowhere_else() {
+        let without = Entry::Commit(Commit::default());
+        let text = serde_json::to_string(&without).unwrap();
+        assert!(!text.contains("records"), "{text}");
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), without);
+        let (staged, topic, xxh3) = ("stage/a/1".to_owned(), "t".to_owned(), "0".to_owned());
+        let records = CommittedRecords { staged, topic, bytes: 3, xxh3, rows: 2 };
+        let with = Entry::Commit(Commit { records: vec![records], ..Commit::default() });
+        assert_eq!(serde_json::from_str::<Entry>(&serde_json::to_string(&with).unwrap()).unwrap(), with);
     }
 }

@@ -3,6 +3,7 @@
 //! - [`machine`]: the protocol, free of I/O
 //! - [`entry`]: what the commit log says
 //! - [`task_log`]: the protocol performed against a store
+//! - [`send`]: records for topics, whose transactions are someone else's
 //! - [`stage`]: uploads of what isn't decided yet
 //! - [`state`]: the files of what a task remembers
 //! - [`store`]: stores by URL
@@ -10,12 +11,14 @@
 
 mod cleaning;
 pub mod entry;
+mod error;
 #[cfg(test)]
 mod faults;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
 mod retry;
+pub mod send;
 #[cfg(test)]
 mod simulation;
 pub mod stage;
@@ -26,7 +29,8 @@ pub mod task_log;
 mod tests;
 pub mod verify;
 
-pub use entry::{Commit, CommittedFile, CommittedState, StateFile};
+pub use entry::{Commit, CommittedFile, CommittedRecords, CommittedState, StateFile};
+pub use send::{Outgoing, Topics, TopicsError};
 pub use stage::{Stage, Staged};
 pub use state::{StateChange, StoredState};
 pub use store::{Location, OpenError, Store, StoreOptions};

@@ -4,6 +4,8 @@
 //! Whatever the store answers, nothing moves on before it is certain: errors that may pass are retried, with jitter, for
 //! as long as it takes; a wrong or missing file stops the task.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,84 +17,14 @@ use tokio::time::Instant;
 
 use super::cleaning::Strays;
 use super::entry::{self, Commit, CommittedFile, CommittedState, Entry};
-use super::machine::{Machine, Outcome, ProtocolError, Step};
-use super::retry::{may_pass, retried};
+use super::machine::{Machine, Outcome, Step};
+use super::retry::retried;
+use super::send::{Sender, Topics};
 use super::stage::checksum;
 use super::state::{self, StateChange, StoredState};
 use super::store::{Location, Store};
 
-/// Why a task's log can't be worked with.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// Another attempt has the task. Drop what isn't decided; whoever owns the partition begins anew.
-    #[error("fenced by {by}")]
-    Fenced {
-        /// The attempt that has it.
-        by: String,
-    },
-    /// The log itself is damaged, or not ours.
-    #[error("commit log {folder}: {source}")]
-    Protocol {
-        /// The task's control folder.
-        folder: String,
-        /// What is wrong.
-        source: ProtocolError,
-    },
-    /// An entry can't be read as one.
-    #[error("commit log entry {path} can't be read: {reason}; restore it, or move {folder} away to begin anew")]
-    BadEntry {
-        /// The entry.
-        path: String,
-        /// The task's control folder.
-        folder: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A table holds a file of a name that we decided on, with other content.
-    #[error(
-        "{path} is there already with other content ({found}, decided {decided}); \
-         it isn't ours: move it away and start again"
-    )]
-    Conflict {
-        /// The file.
-        path: String,
-        /// Size and checksum of what is there.
-        found: String,
-        /// Size and checksum in the COMMIT.
-        decided: String,
-    },
-    /// A decided file is gone, staged and published.
-    #[error("{path} was decided, but neither it nor {staged} is there; someone removed it")]
-    Lost {
-        /// The final name.
-        path: String,
-        /// The staged name.
-        staged: String,
-    },
-    /// A file of the task's state isn't what was decided.
-    #[error(
-        "state {path} {wrong}; restore it, or move {folder} away to begin anew, from the first offset and with nothing"
-    )]
-    BadState {
-        /// The file.
-        path: String,
-        /// The task's control folder.
-        folder: String,
-        /// What is wrong.
-        wrong: String,
-    },
-    /// Where to begin can't be told.
-    #[error("{reason}")]
-    FirstOffset {
-        /// Why: Kafka is away, or data was lost.
-        reason: String,
-        /// Whether waiting may mend it.
-        may_pass: bool,
-    },
-    /// The store refuses in a way that waiting doesn't mend.
-    #[error("store: {0}")]
-    Store(StoreError),
-}
+pub use super::error::LogError;
 
 /// How long and how safely a log is kept.
 #[derive(Debug, Clone)]
@@ -106,12 +38,14 @@ pub struct LogOptions {
     pub clean_every: u64,
     /// What entries say of when they were written. Nothing is decided by it.
     pub clock: fn() -> DateTime<Utc>,
+    /// Who sends records to topics, for this attempt alone.
+    pub topics: Option<Arc<dyn Topics>>,
 }
 
 impl LogOptions {
     /// As pipelines have them.
     pub const fn new(retention: Duration, exactly_once: bool) -> Self {
-        Self { retention, exactly_once, clean_every: 64, clock: Utc::now }
+        Self { retention, exactly_once, clean_every: 64, clock: Utc::now, topics: None }
     }
 }
 
@@ -126,6 +60,7 @@ pub struct TaskLog {
     pub(super) folder: String,
     pub(super) options: LogOptions,
     pub(super) machine: Machine,
+    sender: Sender,
     written: Instant,
     /// Files of the state that this attempt has written: their names are never used twice.
     state_files: u64,
@@ -136,22 +71,8 @@ pub fn folder(pipeline: &str, topic: &str, partition: i32) -> String {
     format!("_rillgate/{pipeline}/{topic}/{partition}")
 }
 
-impl LogError {
-    /// Whether the task should begin anew from its last COMMIT; otherwise its pipeline stops.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Fenced { .. } => true,
-            Self::FirstOffset { may_pass, .. } => *may_pass,
-            Self::Store(error) => may_pass(error),
-            // Many at once: a pause lets one of them through.
-            Self::Protocol { source: ProtocolError::TooManyClaims, .. } => true,
-            _ => false,
-        }
-    }
-}
-
 impl TaskLog {
-    /// Claims the task: fences whoever had it, publishes what it had decided, and removes what it had not.
+    /// Claims the task: fences whoever had it, publishes and sends what it had decided, and removes what it had not.
     /// No other attempt ever has the same name. `first_offset` is asked where to begin, given what the log says; its error is an [`LogError::FirstOffset`].
     pub async fn claim<F, R>(
         store: Store,
@@ -165,7 +86,9 @@ impl TaskLog {
         R: Future<Output = Result<i64, LogError>>,
     {
         let machine = Machine::new(attempt);
-        let mut log = Self { store, folder, options, machine, written: Instant::now(), state_files: 0 };
+        let sender = Sender::new(options.topics.clone());
+        let written = Instant::now();
+        let mut log = Self { store, folder, options, machine, sender, written, state_files: 0 };
         let mut strays = Strays::default();
         loop {
             let outcome = match log.machine.step(&log.now()) {
@@ -237,7 +160,7 @@ impl TaskLog {
         state::keep(&self.store, &self.folder, before, watermark_us, changes, name).await
     }
 
-    /// Decides an epoch and publishes its files. When this returns, every reader sees them.
+    /// Decides an epoch, publishes its files and sends its records. When this returns, every reader sees them.
     /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
     pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
         let state_before = state::paths(&self.store, &self.folder, self.last_state());
@@ -286,20 +209,47 @@ impl TaskLog {
         silent
     }
 
-    async fn perform(&self, step: Step) -> Result<Outcome, LogError> {
+    async fn perform(&mut self, step: Step) -> Result<Outcome, LogError> {
         Ok(match step {
             Step::List => Outcome::Listed(self.newest().await?),
             Step::Read { sequence } => self.read(sequence).await?.map_or(Outcome::Gone, Outcome::Entry),
             Step::Create { sequence, entry } => self.create(sequence, &entry).await?,
             Step::Publish { files } => {
-                let publish = |file| async move { self.publish(&file).await };
+                let log = &*self;
+                let publish = |file| async move { log.publish(&file).await };
                 futures::stream::iter(files).map(publish).buffer_unordered(COPIES).try_collect::<()>().await?;
                 Outcome::Published
+            }
+            Step::Mark { offset, mark } => {
+                self.sender.mark(offset, mark).await?;
+                Outcome::Marked
+            }
+            Step::Send { records, offset, mark } => {
+                if self.sender.take_over().await? {
+                    self.is_newest().await?;
+                }
+                let (store, folder) = (&self.store, &self.folder);
+                self.sender.send(store, folder, self.options.exactly_once, records, offset, mark).await?;
+                Outcome::Sent
             }
             Step::Fenced { by } => return Err(LogError::Fenced { by }),
             // Answered by `claim` and `commit`, which know whom to ask.
             Step::FirstOffset { .. } | Step::Acknowledge { .. } | Step::Ready => Outcome::Unclear,
         })
+    }
+
+    /// Fails if another attempt has claimed meanwhile. Whoever claims later takes the records over later, too: it fences
+    /// this attempt at Kafka, or finds its mark there.
+    async fn is_newest(&mut self) -> Result<(), LogError> {
+        if self.give_up_if_silent() {
+            let Step::Fenced { by } = self.machine.step("") else { return Ok(()) };
+            return Err(LogError::Fenced { by });
+        }
+        let next = self.machine.newest().map_or(0, |newest| newest + 1);
+        match self.read(next).await? {
+            Some(entry) => Err(LogError::Fenced { by: entry.attempt().to_owned() }),
+            None => Ok(()),
+        }
     }
 
     async fn newest(&self) -> Result<Option<u64>, LogError> {

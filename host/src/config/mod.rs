@@ -17,6 +17,7 @@ mod read;
 mod resolve;
 mod schema;
 mod secret;
+mod sink;
 mod source;
 mod store;
 #[cfg(test)]
@@ -34,13 +35,14 @@ pub use crate::encode::DeadLetterFormat;
 pub use aggregate::{AggregateOptions, Exchange};
 pub use explain::nearest;
 pub use options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties, SinkOptions,
-    Start, StoreOptions, TransformOptions,
+    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions,
+    TransformOptions,
 };
 pub use overrides::ENVIRONMENT;
 pub use problem::{Problem, Problems, Severity};
 pub use schema::json_schema;
 pub use secret::{MASK, is_secret};
+pub use sink::{OutputOptions, SinkOptions};
 pub use source::Location;
 
 use overrides::{Override, OverrideError};

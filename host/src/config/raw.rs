@@ -8,10 +8,8 @@ use serde::de::{self, Deserializer, Unexpected};
 use std::time::Duration;
 
 use super::aggregate::AggregateOptions;
-use super::options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, Properties, SinkOptions, Start,
-    TransformOptions,
-};
+use super::options::{DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, Properties, Start, TransformOptions};
+use super::sink::{OutputOptions, SinkOptions};
 use super::units;
 use crate::decode::{ColumnOptions, DecodeOptions};
 

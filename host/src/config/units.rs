@@ -55,7 +55,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D, min: Duration) -> Result
 }
 
 /// `"128MiB"`, or a number of bytes.
-pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Clone, Copy)]
     struct Size;
     impl Visitor<'_> for Size {
@@ -75,6 +75,19 @@ pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D:
         }
     }
     deserializer.deserialize_any(Size)
+}
+
+/// The same where there may be none.
+pub(super) fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    size(deserializer).map(Some)
+}
+
+/// A number of partitions or replicas, at least 1.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    match i32::deserialize(deserializer)? {
+        ..1 => Err(de::Error::custom("must be at least 1; leave the key out for the cluster's default")),
+        count => Ok(Some(count)),
+    }
 }
 
 /// A number of rows, at least 1.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::plan;
+use super::{StartError, plan};
 use crate::commit::{LogError, LogOptions, Store, StoredState, TaskLog, folder};
 use crate::pipeline::Pipeline;
+use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
 use crate::task::{Plan, Progress, Resources, Task, TaskError};
 use crate::worker::{OpenPlugins, Worker};
@@ -66,6 +67,7 @@ pub struct Running {
     plan: Arc<Plan>,
     store: Store,
     log: LogOptions,
+    sink: Sink,
     workers: Arc<Vec<Worker>>,
     runtime: Handle,
     consumer: Mutex<Consumer>,
@@ -102,25 +104,31 @@ impl Running {
         workers: Arc<Vec<Worker>>,
         runtime: Handle,
         until_caught_up: bool,
-    ) -> Result<Arc<Self>, SourceError> {
-        let consumer = Consumer::connect(plan::source(pipeline.options()))?;
+    ) -> Result<Arc<Self>, StartError> {
+        let name = || pipeline.name().to_owned();
+        let of_source = |source| StartError::Source { pipeline: name(), source };
+        let consumer = Consumer::connect(plan::source(pipeline.options())).map_err(of_source)?;
+        let topics = plan::topics(&pipeline, &runtime);
+        let topics = topics.map_err(|source| StartError::Sink { pipeline: name(), source })?;
+        let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
         let offsets = consumer.offsets();
         let targets = if until_caught_up {
-            let bounds = consumer.partitions()?.into_iter().map(|partition| {
+            let bounds = consumer.partitions().map_err(of_source)?.into_iter().map(|partition| {
                 let (_, end) = offsets.bounds(&partition)?;
                 Ok((partition, end))
             });
-            Some(bounds.collect::<Result<HashMap<_, _>, SourceError>>()?)
+            Some(bounds.collect::<Result<HashMap<_, _>, SourceError>>().map_err(of_source)?)
         } else {
             None
         };
-        let plan = Arc::new(plan::plan(&pipeline));
+        let plan = Arc::new(plan::plan(&pipeline, &topics));
         let log = plan::log(pipeline.options());
         Ok(Arc::new_cyclic(|this| Self {
             pipeline: Arc::new(pipeline),
             plan,
             store,
             log,
+            sink,
             workers,
             runtime,
             consumer: Mutex::new(consumer),
@@ -226,7 +234,8 @@ impl Running {
         };
         let folder = folder(self.name(), &partition.topic, partition.partition);
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        let log = TaskLog::claim(self.store.clone(), folder, attempt, self.log.clone(), first_offset).await?;
+        let options = LogOptions { topics: Some(self.sink.task(partition)), ..self.log.clone() };
+        let log = TaskLog::claim(self.store.clone(), folder, attempt, options, first_offset).await?;
         let state = if self.plan.aggregate.is_some() { log.load_state().await? } else { None };
         Ok((log, state))
     }

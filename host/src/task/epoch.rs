@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Plan;
-use crate::commit::{Commit, CommittedFile};
+use crate::commit::{Commit, CommittedFile, CommittedRecords};
 use crate::source::TopicPartition;
 
 /// What is not decided yet: offsets `[start, end)`.
@@ -46,7 +46,7 @@ impl Epoch {
         format!("{topic}-{}-{}-{n}.{extension}", partition.partition, self.start)
     }
 
-    pub(super) fn decide(self, files: Vec<CommittedFile>, plan: &Plan) -> Commit {
+    pub(super) fn decide(self, (files, records): (Vec<CommittedFile>, Vec<CommittedRecords>), plan: &Plan) -> Commit {
         Commit {
             start: self.start,
             end: self.end,
@@ -56,6 +56,7 @@ impl Epoch {
             config: plan.config.clone(),
             next_file: if self.is_empty() { self.files } else { 0 },
             files,
+            records,
             ..Commit::default()
         }
     }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use crate::batch::SchemaRef;
 use crate::decode::{ColumnOptions, DecodeOptions};
-use crate::encode::{DeadLetterFormat, TableOptions};
+use crate::encode::{DeadLetterFormat, Target};
 use crate::window::WindowOptions;
 
 /// What the tasks of a pipeline have in common.
@@ -20,7 +20,7 @@ pub struct Plan {
     pub columns: IndexMap<String, ColumnOptions>,
     /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped. Where rows are aggregated, the
     /// first is for what comes of the groups.
-    pub tables: Vec<Option<(TableOptions, SchemaRef)>>,
+    pub tables: Vec<Option<(Target, SchemaRef)>>,
     /// How rows are aggregated, if they are.
     pub aggregate: Option<AggregatePlan>,
     /// How dead letters are written.
