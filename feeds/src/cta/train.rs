@@ -71,7 +71,7 @@ impl Train {
         Train {
             id: format!("{letter}L{number:03}"),
             at: number * stations / of,
-            direction: if number % 2 == 0 { Direction::Out } else { Direction::Back },
+            direction: if number.is_multiple_of(2) { Direction::Out } else { Direction::Back },
             status: Status::InService,
             before: None,
             begun: false,
