@@ -69,7 +69,8 @@ struct ConfigArgs {
     /// Override a value: `--set pipeline.turnstiles.sink.every=10s`. May be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Only pipelines whose name begins so. May be given more than once.
+    /// Only pipelines whose name begins so; `-` and `_` are the same here, so that a system's name does: `--only smart-city`. May be
+    /// given more than once.
     #[arg(long, value_name = "PREFIX")]
     only: Vec<String>,
 }
@@ -152,13 +153,17 @@ fn log_to_stderr(json: bool, command: &Command) {
 /// The configuration, cut down to the pipelines asked for, or every problem with it.
 fn load(args: &ConfigArgs, json: bool) -> Result<Config, Exit> {
     let mut config = config::load(&args.config, &args.overrides).map_err(|problems| report(&problems, json))?;
-    if !args.only.is_empty() {
-        config.pipelines.retain(|name, _| args.only.iter().any(|prefix| name.starts_with(prefix.as_str())));
-        if config.pipelines.is_empty() {
-            return Err(report(&Problems(vec![none_begins_with(args)]), json));
-        }
+    config.pipelines.retain(|name, _| is_asked_for(name, &args.only));
+    if config.pipelines.is_empty() && !args.only.is_empty() {
+        return Err(report(&Problems(vec![none_begins_with(args)]), json));
     }
     Ok(config)
+}
+
+/// Whether the pipeline's name begins with one of these, or there are none.
+fn is_asked_for(name: &str, only: &[String]) -> bool {
+    let plain = |name: &str| name.replace('-', "_");
+    only.is_empty() || only.iter().any(|prefix| plain(name).starts_with(&plain(prefix)))
 }
 
 fn none_begins_with(args: &ConfigArgs) -> Problem {
