@@ -2,6 +2,7 @@
 //!
 //! Encode never does I/O and never waits: whoever calls it streams the bytes on as they are complete.
 
+mod avro;
 mod chunks;
 mod dead;
 mod error;
@@ -14,6 +15,7 @@ mod split;
 mod table;
 mod text;
 
+pub use avro::{AvroEncoder, AvroRows};
 pub use dead::{DeadLetterFormat, DeadLetters};
 pub use error::EncodeError;
 pub use options::{Compression, Format, TableOptions};
