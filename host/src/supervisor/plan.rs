@@ -1,9 +1,12 @@
 //! What a pipeline's options mean to the source, to its tasks and to the store.
 
+use std::sync::Arc;
+
 use crate::commit::{self, LogOptions};
 use crate::config::{Delivery, OnDataLoss, PipelineOptions, Start, StoreOptions};
 use crate::encode;
 use crate::pipeline::Pipeline;
+use crate::registry::Registry;
 use crate::source::{self, SourceOptions};
 use crate::task::{Plan, Trigger};
 
@@ -39,12 +42,13 @@ pub(super) fn log(options: &PipelineOptions) -> LogOptions {
     LogOptions::new(options.log_retention, is_exactly_once(options))
 }
 
-pub(super) fn plan(pipeline: &Pipeline) -> Plan {
+pub(super) fn plan(pipeline: &Pipeline, registry: Option<Arc<Registry>>) -> Plan {
     let options = pipeline.options();
     Plan {
         pipeline: pipeline.name().to_owned(),
         decode: options.decode.clone(),
         columns: options.columns.clone(),
+        registry: registry.filter(|_| options.decode.avro().is_some()),
         tables: pipeline
             .tables()
             .iter()

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::plan;
 use crate::commit::{LogError, LogOptions, Store, TaskLog, folder};
 use crate::pipeline::Pipeline;
+use crate::registry::Registry;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
 use crate::task::{Plan, Progress, Resources, Task, TaskError};
 use crate::worker::{OpenChain, Worker};
@@ -101,6 +102,7 @@ impl Running {
         store: Store,
         workers: Arc<Vec<Worker>>,
         runtime: Handle,
+        registry: Option<Arc<Registry>>,
         until_caught_up: bool,
     ) -> Result<Arc<Self>, SourceError> {
         let consumer = Consumer::connect(plan::source(pipeline.options()))?;
@@ -114,7 +116,7 @@ impl Running {
         } else {
             None
         };
-        let plan = Arc::new(plan::plan(&pipeline));
+        let plan = Arc::new(plan::plan(&pipeline, registry));
         let log = plan::log(pipeline.options());
         Ok(Arc::new_cyclic(|this| Self {
             pipeline: Arc::new(pipeline),
