@@ -121,7 +121,8 @@ fn check(args: &CheckArgs, json: bool) -> Exit {
     let probe_store = args.online.then_some(&probe as check::ProbeStore<'_>);
     let ConfigArgs { config, overrides, only } = &args.config;
     let checked = check::check(config, overrides, only, &engine, probe_store);
-    if checked.pipelines.is_empty() && !checked.problems.has_errors() {
+    let is_wrong = checked.problems.has_errors() || checked.environment.has_errors();
+    if checked.pipelines.is_empty() && !is_wrong {
         return report(&Problems(vec![none_begins_with(&args.config)]), json);
     }
     if let Err(error) = checked.print(json) {
