@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod describe;
+mod newest;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::window::WindowOptions;
 
 pub use aggregate::LATE;
 pub use describe::{ColumnDescription, Description, TableDescription};
+pub use newest::ask_for_newest;
 
 /// A pipeline, ready to run.
 #[derive(Debug)]

@@ -32,6 +32,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use crate::encode::DeadLetterFormat;
+pub use crate::registry::RegistryOptions;
 pub use aggregate::{AggregateOptions, Exchange};
 pub use explain::nearest;
 pub use options::{
@@ -57,6 +58,8 @@ pub struct Config {
     pub kafka: Properties,
     /// Where files go.
     pub store: StoreOptions,
+    /// Where the schemas of Avro are.
+    pub schema_registry: Option<RegistryOptions>,
     /// The daemon's own endpoints.
     pub http: HttpOptions,
     /// The pipelines by name, in the order of the file.
@@ -171,6 +174,7 @@ pub fn parse(
         Some(store) if !problems.has_errors() => Ok(Config {
             kafka: resolved.kafka,
             store,
+            schema_registry: resolved.schema_registry,
             http,
             pipelines: resolved.pipelines,
             base: base.to_owned(),

@@ -1,6 +1,7 @@
 //! What a pipeline's options mean to the source, to its tasks and to the store.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -9,6 +10,7 @@ use crate::commit::{self, LogOptions};
 use crate::config::{Delivery, OnDataLoss, PipelineOptions, Start, StoreOptions};
 use crate::encode::{self, Target, TopicOptions};
 use crate::pipeline::{LATE, Pipeline};
+use crate::registry::Registry;
 use crate::sink::{self, Difference, Found, SinkError};
 use crate::source::{self, SourceOptions};
 use crate::task::{AggregatePlan, Plan, Trigger};
@@ -69,12 +71,13 @@ pub(super) fn topics(pipeline: &Pipeline, runtime: &Handle) -> Result<HashMap<St
     Ok(found)
 }
 
-pub(super) fn plan(pipeline: &Pipeline, topics: &HashMap<String, Found>) -> Plan {
+pub(super) fn plan(pipeline: &Pipeline, topics: &HashMap<String, Found>, registry: Option<Arc<Registry>>) -> Plan {
     let options = pipeline.options();
     Plan {
         pipeline: pipeline.name().to_owned(),
         decode: options.decode.clone(),
         columns: options.columns.clone(),
+        registry: registry.filter(|_| options.decode.avro().is_some()),
         tables: pipeline
             .tables()
             .iter()

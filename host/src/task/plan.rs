@@ -1,5 +1,6 @@
 //! What the tasks of a pipeline have in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -7,6 +8,7 @@ use indexmap::IndexMap;
 use crate::batch::SchemaRef;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::{DeadLetterFormat, Target};
+use crate::registry::Registry;
 use crate::window::WindowOptions;
 
 /// What the tasks of a pipeline have in common.
@@ -18,6 +20,8 @@ pub struct Plan {
     pub decode: DecodeOptions,
     /// Which columns.
     pub columns: IndexMap<String, ColumnOptions>,
+    /// Where the schemas are that messages name.
+    pub registry: Option<Arc<Registry>>,
     /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped. Where rows are aggregated, the
     /// first is for what comes of the groups.
     pub tables: Vec<Option<(Target, SchemaRef)>>,
