@@ -16,3 +16,4 @@ mod offsets;
 mod servers;
 mod steps;
 mod systems;
+mod topics;

@@ -103,7 +103,8 @@ impl State {
     fn end(&mut self, sender: &Sender, commit: bool) -> Result<()> {
         let partition = sender.partition;
         let here = self.in_transaction(partition, sender.epoch)?;
-        if here.ended == Some((sender.number, commit)) {
+        // The same again, or one that came too late.
+        if here.ended.is_some_and(|(number, _)| number >= sender.number) {
             return Ok(());
         }
         let Some(open) = here.open.take_if(|open| open.number == sender.number) else {
