@@ -17,3 +17,4 @@ mod offsets;
 mod servers;
 mod steps;
 mod systems;
+mod topics;

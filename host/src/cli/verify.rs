@@ -42,8 +42,14 @@ pub(super) fn verify_all(config: &Config, json: bool) -> Result<Exit, Exit> {
             "{name}: {verdict}: {} offsets of {} partitions in {} rows, {} files, {} bytes; {} dead letters",
             report.offsets, report.tasks, report.rows, report.files, report.bytes, report.dead_letters
         );
-        let more =
-            [(report.pending, "decided, and published by the next start"), (report.uncovered, "older than the log")];
+        if report.records > 0 {
+            println!("  {} records for topics", report.records);
+        }
+        let more = [
+            (report.pending, "decided, and published by the next start"),
+            (report.pending_records, "of records decided, and sent by the next start if they weren't"),
+            (report.uncovered, "older than the log"),
+        ];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
             println!("  {count} files {what}");
         }

@@ -100,42 +100,48 @@ impl Sender {
         self.transact(Outgoing { records: Vec::new(), mark, offset }).await
     }
 
-    /// Sends the staged records of a COMMIT, if they aren't sent yet. Only after [`Sender::take_over`].
+    /// Sends the staged records of a COMMIT, if they aren't sent yet. Only after [`Sender::take_over`]. A file that isn't
+    /// there comes back, and nothing was sent.
     pub(super) async fn send(
         &mut self,
         store: &Store,
         folder: &str,
         exactly_once: bool,
-        records: Vec<CommittedRecords>,
-        offset: i64,
-        mark: String,
-    ) -> Result<(), LogError> {
+        records: &[CommittedRecords],
+        (mark, offset): (&str, i64),
+    ) -> Result<Option<CommittedRecords>, LogError> {
         let held = self.hold().await?;
-        if held.mark.as_ref() == Some(&mark) {
-            return Ok(());
+        if held.mark.as_deref() == Some(mark) {
+            return Ok(None);
         }
         let mut outgoing = Vec::with_capacity(records.len());
-        for file in &records {
+        for file in records {
             match read(store, folder, file).await? {
                 Some(bytes) => outgoing.push((file.topic.clone(), bytes)),
-                None => return self.missing(file, &mark).await,
+                None => return Ok(Some(file.clone())),
             }
         }
         if held.mark.is_none() && exactly_once {
             let list = |of: fn(&CommittedRecords) -> &str| records.iter().map(of).collect::<Vec<_>>().join(", ");
             let (topics, staged) = (list(|file| &file.topic), list(|file| &file.staged));
-            return Err(LogError::Forgotten { mark, topics, staged });
+            return Err(LogError::Forgotten { mark: mark.to_owned(), topics, staged });
         }
-        self.transact(Outgoing { records: outgoing, mark, offset }).await
+        self.transact(Outgoing { records: outgoing, mark: mark.to_owned(), offset }).await?;
+        Ok(None)
     }
 
-    /// A staged file isn't there. It goes only after its records were sent: by someone else meanwhile, or so long ago that
-    /// Kafka has forgotten it.
-    async fn missing(&mut self, file: &CommittedRecords, mark: &str) -> Result<(), LogError> {
+    /// Takes over anew: what Kafka said before may not hold any more.
+    pub(super) async fn take_over_again(&mut self) -> Result<(), LogError> {
         self.held = None;
+        self.hold().await.map(|_| ())
+    }
+
+    /// What a staged file's absence means to whoever has looked again and claimed last: it goes only after its records were
+    /// sent, by someone else meanwhile, or so long ago that Kafka has forgotten it.
+    pub(super) async fn is_sent(&mut self, file: CommittedRecords, mark: &str) -> Result<(), LogError> {
         match self.hold().await?.mark {
             Some(found) if found == mark => Ok(()),
-            Some(_) => Err(LogError::Unsent { topic: file.topic.clone(), staged: file.staged.clone() }),
+            Some(_) => Err(LogError::Unsent { topic: file.topic, staged: file.staged }),
             None => {
                 tracing::info!(mark, topic = file.topic, "taken for sent: Kafka has forgotten, and nothing is staged");
                 Ok(())

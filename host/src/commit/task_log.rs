@@ -16,7 +16,7 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode};
 use tokio::time::Instant;
 
 use super::cleaning::Strays;
-use super::entry::{self, Commit, CommittedFile, CommittedState, Entry};
+use super::entry::{self, Commit, CommittedFile, CommittedRecords, CommittedState, Entry};
 use super::machine::{Machine, Outcome, Step};
 use super::retry::retried;
 use super::send::{Sender, Topics};
@@ -225,17 +225,27 @@ impl TaskLog {
                 Outcome::Marked
             }
             Step::Send { records, offset, mark } => {
-                if self.sender.take_over().await? {
-                    self.is_newest().await?;
-                }
-                let (store, folder) = (&self.store, &self.folder);
-                self.sender.send(store, folder, self.options.exactly_once, records, offset, mark).await?;
+                self.send(&records, &mark, offset).await?;
                 Outcome::Sent
             }
             Step::Fenced { by } => return Err(LogError::Fenced { by }),
             // Answered by `claim` and `commit`, which know whom to ask.
             Step::FirstOffset { .. } | Step::Acknowledge { .. } | Step::Ready => Outcome::Unclear,
         })
+    }
+
+    async fn send(&mut self, records: &[CommittedRecords], mark: &str, offset: i64) -> Result<(), LogError> {
+        if self.sender.take_over().await? {
+            self.is_newest().await?;
+        }
+        let (store, folder, exactly_once) = (&self.store, &self.folder, self.options.exactly_once);
+        let missing = self.sender.send(store, folder, exactly_once, records, (mark, offset)).await?;
+        if let Some(file) = missing {
+            self.sender.take_over_again().await?;
+            self.is_newest().await?;
+            self.sender.is_sent(file, mark).await?;
+        }
+        Ok(())
     }
 
     /// Fails if another attempt has claimed meanwhile. Whoever claims later takes the records over later, too: it fences

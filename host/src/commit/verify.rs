@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::Serialize;
 
-use super::entry::{self, CommittedFile, Entry, FORMAT};
+use super::entry::{self, CommittedFile, CommittedRecords, Entry, FORMAT};
 use super::retry::retried;
 use super::store::{Location, Store};
 use super::task_log::{LogError, fingerprint};
@@ -35,8 +35,12 @@ pub struct Report {
     pub bytes: u64,
     /// Records in the dead letters, as the COMMITs say.
     pub dead_letters: u64,
+    /// Records for topics, as the COMMITs say. Kafka isn't asked for them.
+    pub records: u64,
     /// Files decided by a newest COMMIT, but not published yet: the next claim publishes them.
     pub pending: usize,
+    /// Staged files of records decided by a newest COMMIT: the next claim sends them, if they aren't sent.
+    pub pending_records: usize,
     /// Files older than what is left of their log: neither proved nor doubted.
     pub uncovered: usize,
     /// Offsets that Kafka no longer had when the pipeline went on, as `topic/partition start..end`.
@@ -84,6 +88,10 @@ pub async fn verify(store: &Store, subject: &Subject) -> Result<Report, LogError
             }
             let is_last = last_commit == Some(index);
             compare(store, &folder, &commit.files, is_last, &mut report).await?;
+            report.records += commit.records.iter().map(|file| file.rows).sum::<u64>();
+            if is_last {
+                compare_records(store, &folder, &commit.records, &mut report).await?;
+            }
         }
     }
     for path in seen.keys().filter(|path| !decided.contains_key(*path)) {
@@ -302,6 +310,27 @@ async fn compare(
             )),
             None if is_pending => report.pending += 1,
             None => report.problems.push(format!("{}: decided, but not there", file.path)),
+        }
+    }
+    Ok(())
+}
+
+/// Records are staged until they are sent; what is still there must be what was decided.
+async fn compare_records(
+    store: &Store,
+    folder: &str,
+    records: &[CommittedRecords],
+    report: &mut Report,
+) -> Result<(), LogError> {
+    for file in records {
+        let path = store.control.path(&format!("{folder}/{}", file.staged)).map_err(LogError::Store)?;
+        match fingerprint(&store.control, &path).await? {
+            None => {}
+            Some((bytes, xxh3)) if bytes == file.bytes && xxh3 == file.xxh3 => report.pending_records += 1,
+            Some((bytes, xxh3)) => report.problems.push(format!(
+                "{path}: {bytes} bytes, xxh3 {xxh3}; its COMMIT says {} bytes, xxh3 {}",
+                file.bytes, file.xxh3
+            )),
         }
     }
     Ok(())

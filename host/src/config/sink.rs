@@ -346,3 +346,86 @@ impl JsonSchema for OutputOptions {
         json_schema!({ "anyOf": [{ "type": "string", "const": "drop" }, sink] })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<SinkOptions, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_table_by_default() {
+        let sink = parse("table = 'a/b'\nevery = '180s'").unwrap();
+        let target = Target::Table(TableOptions::new("a/b", Format::Parquet));
+        assert_eq!(sink, SinkOptions { target, every: Duration::from_secs(180), size: 128 << 20, rows: None });
+    }
+
+    #[test]
+    fn a_table_with_every_key() {
+        let sink = parse(
+            "table = 'a'\nformat = 'json.zst'\ncompression = 'snappy'\ncompression_level = 3\npartition_by = ['date']\n\
+             max_open_files = 2\nsize = '1KiB'\nrows = 5",
+        );
+        let table = TableOptions {
+            compression: Some(Compression::Snappy),
+            compression_level: Some(3),
+            partition_by: vec!["date".to_owned()],
+            max_open_files: 2,
+            ..TableOptions::new("a", Format::JsonZst)
+        };
+        let target = Target::Table(table);
+        assert_eq!(sink, Ok(SinkOptions { target, every: Duration::from_secs(60), size: 1024, rows: Some(5) }));
+    }
+
+    #[test]
+    fn a_topic_by_default_and_with_every_key() {
+        let sink = parse("topic = 't'").unwrap();
+        assert_eq!((sink.target.topic(), sink.size), (Some(&TopicOptions::new("t")), 16 << 20));
+        let text = "topic = 't'\nformat = 'json'\nkey = ['a', 'b']\nheaders = { from = 'c' }\ntombstone = 'd'\n\
+                    partitions = 3\nreplication = 1\nconfig = { 'cleanup.policy' = 'compact', 'retention.ms' = 5 }\nsize = 7";
+        let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let topic = TopicOptions {
+            key: vec!["a".to_owned(), "b".to_owned()],
+            headers: pairs(&[("from", "c")]),
+            tombstone: Some("d".to_owned()),
+            partitions: Some(3),
+            replication: Some(1),
+            config: pairs(&[("cleanup.policy", "compact"), ("retention.ms", "5")]),
+            ..TopicOptions::new("t")
+        };
+        let sink = parse(text).unwrap();
+        assert_eq!((sink.target.topic(), sink.size), (Some(&topic), 7));
+        assert!(topic.is_compacted());
+        let short = parse("topic = 't'\nkey = 'a'\nheaders = ['c']").unwrap();
+        let short = short.target.topic().unwrap();
+        assert_eq!((&short.key[..], &short.headers["c"]), (&["a".to_owned()][..], &"c".to_owned()));
+    }
+
+    #[test]
+    fn keys_of_the_other_kind_are_refused() {
+        for (text, expected) in [
+            ("table = 'a'\ntopic = 't'", "a sink has a `table` or a `topic`, not both"),
+            ("every = '5s'", "missing field `table`"),
+            ("table = 'a'\nkey = ['b']", "`key` is for a `topic`, and this sink is a table"),
+            ("topic = 'a'\npartition_by = ['b']", "`partition_by` is for a `table`, and this sink is a topic"),
+            ("topic = 'a'\nformat = 'csv'", "records of a topic are written as `json`"),
+            ("topic = 'a'\npartitions = 0", "must be at least 1; leave the key out for the cluster's default"),
+            ("topic = 'a'\nkey = ['b', 'b']", "the column `b` is named twice"),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), expected, "{text}");
+        }
+        assert!(parse("table = 'a'\nformat = 'orc'").unwrap_err().contains("unknown variant `orc`"));
+        assert!(parse("table = 'a'\ntabel = 'b'").unwrap_err().contains("unknown field `tabel`"));
+    }
+
+    #[test]
+    fn every_format_of_a_table_by_its_name() {
+        use Format::*;
+        for format in [Parquet, Csv, CsvGz, CsvZst, Json, JsonGz, JsonZst] {
+            let sink = parse(&format!("table = 'a'\nformat = '{}'", format.name())).unwrap();
+            assert_eq!(sink.target.table().unwrap().format, format);
+        }
+    }
+}

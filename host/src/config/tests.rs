@@ -202,6 +202,34 @@ fn tables_topics_and_groups_must_not_meet() {
 }
 
 #[test]
+fn topics_and_tables_are_told_apart() {
+    let pipeline = |name: &str, more: &str| format!("[pipeline.{name}]\ndecode.format = 'json'\n{more}\n");
+    let text = [
+        KAFKA_AND_STORE.to_owned(),
+        pipeline(
+            "a",
+            "topic = 't'\nsink = { topic = 'out', key = ['id'] }\noutputs.x = { topic = 'out', every = '1s' }",
+        ),
+        pipeline("b", "topic = 'u'\nsink = { topic = 'u' }\ngroup = 'rillgate.a.epochs'"),
+        pipeline("c", "topic = 'v'\nsink = { topic = 'no topic', partitions = 0, max_open_files = 3, kee = 'x' }"),
+        pipeline("d", "topic = 'w'\nsink = { table = 'd', topic = 'd' }\noutputs.y = { table = 'y', tombstone = 'z' }"),
+    ];
+    check(
+        &text.concat(),
+        &[
+            "11:18 pipeline.b.sink.topic: the pipeline reads the topic `u` that it writes",
+            "12:9 pipeline.b.group: the group `rillgate.a.epochs` is one of those in which rillgate keeps what it has sent to topics",
+            "16:18 pipeline.c.sink.topic: `no topic` can't be a topic's name",
+            "16:43 pipeline.c.sink.partitions: must be at least 1; leave the key out for the cluster's default",
+            "16:63 pipeline.c.sink.max_open_files: `max_open_files` is for a `table`, and this sink is a topic",
+            "16:66 pipeline.c.sink.kee: unknown key `kee`",
+            "20:31 pipeline.d.sink.topic: a sink has a `table` or a `topic`, not both",
+            "21:40 pipeline.d.outputs.y.tombstone: `tombstone` is for a `topic`, and this sink is a table",
+        ],
+    );
+}
+
+#[test]
 fn environment_expands_inside_of_values_only() {
     let text = format!(
         "{KAFKA_AND_STORE}{PIPELINE}[pipeline.q]\ntopic = 't2'\ndecode.format = 'json'\n\

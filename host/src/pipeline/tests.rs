@@ -81,6 +81,30 @@ fn a_sink_that_cannot_take_the_columns_is_named_by_its_key() {
 }
 
 #[test]
+fn a_topic_is_described_and_must_fit_the_columns() {
+    let columns = "decode.format = 'json'\ncolumns = { id = 'utf8', n = 'int64', gone = 'boolean' }\n";
+    let sink = "topic = 'out', key = ['id'], headers = ['n'], tombstone = 'gone', every = '1s'";
+    let config = config(&format!("{columns}sink = {{ {sink} }}\n"));
+    let pipeline = Pipeline::open("p", &config.pipelines["p"], &ENGINE, &config.base).unwrap();
+    let description = pipeline.describe();
+    assert_eq!(
+        description.to_string(),
+        "pipeline p\n  reads    t (group rillgate.p)\n  columns  id utf8, n int64, gone boolean\n  \
+         sends    out (json, key id, headers n, sent every 1s or at 16.0 MiB)\n           id utf8, n int64\n"
+    );
+    assert_eq!(serde_json::to_value(&description).unwrap()["tables"][0]["topic"], "out");
+    for (options, expected) in [
+        ("key = ['x']", "7 pipeline.p.sink.key: there is no column `x`"),
+        ("headers = { h = 'x' }", "7 pipeline.p.sink.headers: there is no column `x`"),
+        ("tombstone = 'n', key = 'id'", "7 pipeline.p.sink.tombstone: the column `n` must be boolean"),
+        ("config = { 'cleanup.policy' = 'compact' }", "7 pipeline.p.sink"),
+    ] {
+        let found = problems(&format!("{columns}sink = {{ topic = 'out', {options} }}\n"));
+        assert!(matches!(&found[..], [one] if one.starts_with(expected)), "{options}: {found:?}");
+    }
+}
+
+#[test]
 fn outputs_and_sinks_are_matched_by_name() {
     let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
     let table = |name: &str| Table { name: name.to_owned(), schema: Arc::clone(&schema) };

@@ -1,5 +1,6 @@
 //! Topics and records on a real Kafka.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -108,6 +109,37 @@ impl Cluster {
         consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1
     }
 
+    /// Whether there is a topic of this name.
+    pub fn has_topic(&self, name: &str) -> bool {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        let metadata = consumer.fetch_metadata(None, TIMEOUT).unwrap();
+        metadata.topics().iter().any(|topic| topic.name() == name)
+    }
+
+    /// Everything that a reader of committed records finds in a topic.
+    pub fn read_committed(&self, topic: &str) -> Vec<Received> {
+        let mut config = self.config();
+        config.set("group.id", super::servers::unique("reader")).set("isolation.level", "read_committed");
+        config.set("enable.partition.eof", "true").set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+        let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+        let mut list = TopicPartitionList::new();
+        for partition in &partitions {
+            list.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut found, mut ended) = (Vec::new(), HashSet::new());
+        while ended.len() < partitions.len() {
+            match consumer.poll(TIMEOUT).expect("records, or the end of a partition") {
+                Ok(message) => found.push(Received::of(&message)),
+                Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
+                Err(error) => panic!("{topic}: {error}"),
+            }
+        }
+        found
+    }
+
     /// How many members of a consumer group have partitions now, if the group is not about to share them out anew.
     pub fn members_with_partitions(&self, group: &str) -> usize {
         let consumer: BaseConsumer = self.config().create().unwrap();
@@ -136,6 +168,32 @@ impl Cluster {
         let mut config = ClientConfig::new();
         config.extend(self.properties.iter().cloned());
         config
+    }
+}
+
+/// One record that was read.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Where it was.
+    pub partition: i32,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Names and values of its headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Received {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = headers.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()));
+        Self {
+            partition: message.partition(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.collect(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ impl State {
         let message = match self.rng.u8(..10) {
             0 => Message::Gap,
             1 => Message::DeadLetter,
+            2 | 5 | 8 if self.plan.sends => Message::Sent,
             n => Message::Row(usize::from(n % 2)),
         };
         self.topic.append(partition, message);

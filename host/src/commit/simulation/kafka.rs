@@ -21,6 +21,8 @@ pub enum Message {
     /// A row of the table, in one of its folders.
     Row(usize),
     DeadLetter,
+    /// A record of another topic.
+    Sent,
     /// No record of ours: a transaction's marker, or compacted away.
     Gap,
 }

@@ -7,7 +7,8 @@
 //!
 //! - [`director`], [`acts`]: what goes wrong when, and what must be true in the end
 //! - [`instance`], [`task`]: an instance and its tasks, as the supervisor and `crate::task` make them
-//! - [`kafka`], [`objects`], [`view`], [`request`]: the surroundings; `objects` is also the reader who looks at every change
+//! - [`kafka`], [`topic`], [`objects`], [`view`], [`request`]: the surroundings; `topic` and `objects` are also the readers
+//!   who look at every change
 //! - [`plan`]: what is drawn from the seed; [`points`]: what the schedules must come through; [`world`]: what they share
 
 mod acts;
@@ -20,6 +21,7 @@ mod points;
 mod process;
 mod request;
 mod task;
+mod topic;
 mod view;
 mod world;
 
@@ -30,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::{self, Commit, Entry};
 use super::faults::Answer;
+use super::send::{Outgoing, Topics, TopicsError};
 use super::stage::Stage;
 use super::store::{Location, Store};
 use super::task_log::{LogError, LogOptions, TaskLog, folder};

@@ -12,7 +12,7 @@ use object_store::{Error, Result};
 
 use super::points::{Doing, Point};
 use super::world::State;
-use super::{Entry, entry};
+use super::{Entry, entry, topic};
 
 /// A record as a reader knows it: partition, how often the topic had been made anew, offset.
 pub type Record = (i32, u32, i64);
@@ -33,6 +33,8 @@ pub struct Log {
     /// The offset that comes next.
     pub offset: i64,
     pub generation: u32,
+    /// The mark of the newest COMMIT, if it has records for topics.
+    pub to_send: Option<String>,
     /// By how much the store's clock was off at the newest entry, and what that says of its time.
     clock: TimeDelta,
     time: Option<DateTime<Utc>>,
@@ -48,6 +50,8 @@ pub struct Objects {
     decided: BTreeSet<String>,
     /// Every record that a reader has seen.
     pub seen: BTreeSet<Record>,
+    /// What COMMITs list for topics, and who decided it, by their marks.
+    pub to_send: BTreeMap<String, (BTreeSet<Record>, String)>,
     /// Records that Kafka had lost before they were read.
     pub lost: BTreeSet<Record>,
 }
@@ -219,6 +223,17 @@ impl State {
                 if let Some(file) = late {
                     wrong = Some(format!("COMMIT {number} decides {} a second time", file.path));
                 }
+                let mark = entry::mark(number, &commit.attempt);
+                let mut records = BTreeSet::new();
+                for file in &commit.records {
+                    let staged = objects.all.iter().find(|(path, _)| path.ends_with(&file.staged));
+                    match staged {
+                        Some((_, object)) => records.extend(topic::records(&object.bytes)),
+                        None => wrong = Some(format!("COMMIT {number} lists {}, which isn't staged", file.staged)),
+                    }
+                }
+                log.to_send = (!records.is_empty()).then(|| mark.clone());
+                objects.to_send.insert(mark, (records, commit.attempt.clone()));
                 log.offset = commit.end;
                 figures.commits += 1;
                 if let Some(attempt) = attempts.get_mut(&commit.attempt) {

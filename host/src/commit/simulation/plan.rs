@@ -26,6 +26,8 @@ pub struct Plan {
     pub has_quiet_hours: bool,
     /// Kafka may lose records: by retention, or because the topic is made anew.
     pub loses_records: bool,
+    /// Some rows go to a topic.
+    pub sends: bool,
     /// Control files are in another store than the tables.
     pub is_apart: bool,
     pub every: Duration,
@@ -46,6 +48,7 @@ impl Plan {
             pause_ms: [2_000, 8_000, 20_000][rng.usize(..3)],
             has_quiet_hours,
             loses_records: rng.u8(..5) == 0,
+            sends: rng.bool(),
             is_apart: rng.u8(..4) == 0,
             every: Duration::from_millis(rng.u64(300..=6000)),
             rows: rng.u64(4..=16),

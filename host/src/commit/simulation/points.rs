@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What an attempt is doing at the store.
+/// What an attempt is doing at the store, or at the topic that it sends to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doing {
     /// Lists the log, or what earlier attempts have staged.
@@ -17,6 +17,12 @@ pub enum Doing {
     Deciding,
     /// Gives files their final names, or looks at what is there.
     Publishing,
+    /// Fences the producer before it, or looks for its mark.
+    TakingOver,
+    /// Adds to a transaction.
+    Sending,
+    /// Ends a transaction.
+    Ending,
     /// Removes what is staged.
     Removing,
     /// Removes old entries of the log.
@@ -26,13 +32,16 @@ pub enum Doing {
 }
 
 impl Doing {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Listing,
         Self::Reading,
         Self::Claiming,
         Self::Staging,
         Self::Deciding,
         Self::Publishing,
+        Self::TakingOver,
+        Self::Sending,
+        Self::Ending,
         Self::Removing,
         Self::Cleaning,
         Self::Idle,
@@ -62,6 +71,24 @@ pub enum Point {
     CopyAnswerLost,
     /// Killed when all was published, and Kafka not told.
     KilledBeforeOffsetCommit,
+    /// Killed when an epoch was decided, and none of its records sent.
+    KilledDecidedUnsent,
+    /// Killed with the transaction open.
+    KilledTransactionOpen,
+    /// Killed when its records were sent, and the stage not cleared.
+    KilledSentUnacknowledged,
+    /// The transaction was committed, the answer got lost.
+    EndAnswerLost,
+    /// A transaction was aborted, and begun again.
+    TransactionAborted,
+    /// A transaction was open for so long that the broker aborted it.
+    TransactionTimedOut,
+    /// A producer found that another had come after it.
+    ProducerFenced,
+    /// A claim sent what an attempt before it had decided.
+    SentByTheNext,
+    /// A claim found that what was decided before it had been sent.
+    FoundSent,
     /// A copy found that its staged file was gone already.
     StageRemovedEarly,
     /// Two claims went for the same number.
@@ -118,6 +145,15 @@ impl Point {
             Self::KilledBetweenFiles,
             Self::CopyAnswerLost,
             Self::KilledBeforeOffsetCommit,
+            Self::KilledDecidedUnsent,
+            Self::KilledTransactionOpen,
+            Self::KilledSentUnacknowledged,
+            Self::EndAnswerLost,
+            Self::TransactionAborted,
+            Self::TransactionTimedOut,
+            Self::ProducerFenced,
+            Self::SentByTheNext,
+            Self::FoundSent,
             Self::StageRemovedEarly,
             Self::TwoClaims,
             Self::RevokedMidFlush,
@@ -154,6 +190,15 @@ impl Point {
             Self::KilledBetweenFiles => "killed between two files",
             Self::CopyAnswerLost => "copy done, answer lost",
             Self::KilledBeforeOffsetCommit => "killed before the offset commit",
+            Self::KilledDecidedUnsent => "killed when decided, unsent",
+            Self::KilledTransactionOpen => "killed with the transaction open",
+            Self::KilledSentUnacknowledged => "killed when sent, unacknowledged",
+            Self::EndAnswerLost => "transaction committed, answer lost",
+            Self::TransactionAborted => "transaction aborted",
+            Self::TransactionTimedOut => "transaction timed out",
+            Self::ProducerFenced => "producer fenced",
+            Self::SentByTheNext => "sent by the next claim",
+            Self::FoundSent => "found sent by the next claim",
             Self::StageRemovedEarly => "staged file gone before the copy",
             Self::TwoClaims => "two claims at once",
             Self::RevokedMidFlush => "revoked in mid-flush",

@@ -105,6 +105,7 @@ impl View {
                 let point = match doing {
                     Doing::Deciding => Some(Point::CommitAnswerLost),
                     Doing::Publishing => Some(Point::CopyAnswerLost),
+                    Doing::Ending => Some(Point::EndAnswerLost),
                     _ => None,
                 };
                 self.reach(point.filter(|_| done));

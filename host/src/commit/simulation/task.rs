@@ -13,14 +13,17 @@ use tokio::time::{Instant, sleep_until};
 use super::kafka::{Batch, Message};
 use super::points::{Doing, Point};
 use super::process::Process;
+use super::topic::Client;
 use super::view::View;
 use super::world::{Attempt, World};
-use super::{Commit, LogError, Stage, Store, TaskLog, folder};
+use super::{Commit, LogError, LogOptions, Stage, Store, TaskLog, Topics, folder};
 
 /// Rows in a file, at most: an epoch may close several files of one table.
 const FILE_ROWS: u64 = 5;
-/// Folders of the table, and dead letters as one more.
-pub const WRITERS: usize = 3;
+/// Folders of the table, dead letters as one more, and a topic.
+pub const WRITERS: usize = 4;
+const DEAD: usize = 2;
+const TOPIC: usize = 3;
 
 /// Why a task ended before it was asked to.
 #[derive(Debug)]
@@ -86,11 +89,12 @@ pub async fn claim(world: &Arc<World>, process: &Arc<Process>, partition: i32) -
         (name, state.plan.clone())
     });
     let view = View { world: Arc::clone(world), process: Arc::clone(process), attempt: attempt.clone() };
+    let topics: Arc<dyn Topics> = Arc::new(Client::new(view.clone(), partition));
+    let options = LogOptions { topics: Some(topics), ..plan.log_options() };
     let store: Store = view.store(plan.is_apart);
     let folder = folder("rides", "trips", partition);
     let first_offset = |logged| world.first_offset(process, partition, logged);
-    let claimed =
-        TaskLog::claim(store.clone(), folder.clone(), attempt.clone(), plan.log_options(), first_offset).await;
+    let claimed = TaskLog::claim(store.clone(), folder.clone(), attempt.clone(), options, first_offset).await;
     process.alive().await;
     let log = claimed.inspect_err(|error| world.ended(&attempt, Some(error)))?;
     world.say(|| format!("p{} {attempt} claimed partition {partition} from {}", process.id, log.next_offset()));
@@ -168,9 +172,10 @@ impl Task {
             match message {
                 Message::Gap => {}
                 Message::Row(folder) => self.write(*folder, batch.generation, *offset),
+                Message::Sent => self.write(TOPIC, batch.generation, *offset),
                 Message::DeadLetter => {
                     self.epoch.dead_letters += 1;
-                    self.write(WRITERS - 1, batch.generation, *offset);
+                    self.write(DEAD, batch.generation, *offset);
                 }
             }
         }
@@ -198,9 +203,13 @@ impl Task {
         }
         self.stage.write(writer, file, Bytes::from(format!("={rows}\n")));
         let n = u64::from(self.generation) * 1_000_000 + self.epoch.files;
-        let table = ["city/rides/hour=0", "city/rides/hour=1", "_dead/rides"][writer];
-        let path = format!("{table}/trips-{}-{}-{n}.txt", self.partition, self.epoch.start);
-        self.stage.close(writer, file, path, rows);
+        if writer == TOPIC {
+            self.stage.close_records(writer, file, "tickets".to_owned(), rows);
+        } else {
+            let table = ["city/rides/hour=0", "city/rides/hour=1", "_dead/rides"][writer];
+            let path = format!("{table}/trips-{}-{}-{n}.txt", self.partition, self.epoch.start);
+            self.stage.close(writer, file, path, rows);
+        }
         self.epoch.files += 1;
         self.epoch.open[writer] = (0, file + 1);
     }
@@ -284,7 +293,9 @@ impl World {
         self.with(|state| {
             state.say(|| format!("{attempt} is dropped"));
             let Some(attempt) = state.attempts.get_mut(attempt) else { return };
-            let goes_on = |doing: &Doing| matches!(doing, Doing::Deciding | Doing::Publishing | Doing::Removing);
+            use Doing::{Deciding, Ending, Publishing, Removing, Sending, TakingOver};
+            let goes_on =
+                |doing: &Doing| matches!(doing, Deciding | Publishing | Removing | TakingOver | Sending | Ending);
             attempt.has_ended |= !attempt.under_way.iter().any(goes_on);
         });
     }

@@ -15,6 +15,7 @@ use super::objects::Objects;
 use super::plan::{Blow, Plan, Strike, Weather, set_writers_clock};
 use super::points::{Doing, Figures, Point};
 use super::process::{Life, Process};
+use super::topic::Coordinators;
 
 /// A member that isn't heard of for so long is taken for dead.
 pub const SESSION: Duration = Duration::from_secs(10);
@@ -44,6 +45,8 @@ pub struct State {
     pub objects: Objects,
     pub topic: Topic,
     pub group: Group,
+    /// Of the topic that takes transactions.
+    pub coordinators: Coordinators,
     pub processes: BTreeMap<u32, Arc<Process>>,
     pub attempts: BTreeMap<String, Attempt>,
     pub figures: Figures,
@@ -73,6 +76,7 @@ impl World {
         let state = State {
             topic: Topic::new(plan.partitions),
             group: Group::new(plan.partitions),
+            coordinators: Coordinators::new(),
             objects: Objects::new(plan.partitions),
             rng,
             plan,
@@ -281,6 +285,17 @@ impl State {
         doing.into_iter().for_each(|doing| self.figures.reach(Point::Zombie(doing)));
     }
 
+    /// How far it had come with what it had decided to send.
+    fn killed_sending(&self, name: &str, partition: i32) -> Point {
+        let here = self.coordinators.get(&partition);
+        let to_send = &self.objects.logs[&partition].to_send;
+        match here.and_then(|here| here.open.as_ref()) {
+            _ if here.is_some_and(|here| here.mark == *to_send) => Point::KilledSentUnacknowledged,
+            Some(open) if open.attempt == name => Point::KilledTransactionOpen,
+            _ => Point::KilledDecidedUnsent,
+        }
+    }
+
     fn count_kill(&mut self, process: u32) {
         let mut reached = Vec::new();
         for (name, attempt) in self.live_attempts(process) {
@@ -301,6 +316,7 @@ impl State {
             match (published, commit.files.len()) {
                 (0, all) if all > 0 => reached.push(Point::KilledDecidedUnpublished),
                 (some, all) if some < all => reached.push(Point::KilledBetweenFiles),
+                _ if log.to_send.is_some() => reached.push(self.killed_sending(name, attempt.partition)),
                 _ => reached.push(Point::KilledBeforeOffsetCommit),
             }
         }

@@ -9,6 +9,7 @@ mod crash_points;
 mod every_step;
 mod fencing;
 mod retention;
+mod sending;
 mod staging;
 mod verifying;
 

@@ -5,6 +5,7 @@ mod dead;
 mod files;
 mod options;
 mod partitions;
+mod records;
 mod round_trip;
 
 use std::collections::{BTreeMap, HashMap};
