@@ -6,6 +6,8 @@
 
 #[path = "../src/plugin/tests/guest.rs"]
 mod guest;
+#[path = "../src/plugin/tests/keep.rs"]
+mod keep;
 
 mod common;
 
@@ -77,14 +79,14 @@ fn transform(engine: &Engine) -> Result<(), Box<dyn Error>> {
 
 /// Rows of the same columns and the states of their groups, of two numbers each, to an aggregate that returns the states as they are.
 fn update(engine: &Engine) -> Result<(), Box<dyn Error>> {
-    let keep = guest::Keep {
+    let code = keep::Keep {
         // The state is the fifth and sixth column of the rows.
         in_open: "(i32.store (i32.const 36) (i32.add (local.get $fields) (i32.const 48))) (i32.store (i32.const 40) (i32.const 2))",
         in_update: "(local.set $rows (local.get $states)) (local.set $columns (local.get $state-columns))
                     (local.set $count (local.get $state-columns-count))",
-        ..guest::Keep::default()
-    };
-    let code = keep.code();
+        ..keep::Keep::default()
+    }
+    .code();
     let plugin = load(engine, &guest::Guest { is_aggregate: true, code: &code, ..guest::Guest::default() })?;
     let rows = batch(UPDATE_ROWS)?;
     let groups = rows.project(&[2])?.schema();

@@ -49,7 +49,10 @@ const NOW: BatchTime = BatchTime { timestamp_ms: 1_700_000_000_000, seed: 7 };
 #[test]
 fn states_are_folded_merged_and_finished() {
     let waits = |minutes: [Option<f64>; 5]| -> RecordBatch {
-        batch([("id", texts(["a", "b", "c", "d", "e"]), true), ("waiting_time", Arc::new(Float64Array::from_iter(minutes)), true)])
+        batch([
+            ("id", texts(["a", "b", "c", "d", "e"]), true),
+            ("waiting_time", Arc::new(Float64Array::from_iter(minutes)), true),
+        ])
     };
     let groups = batch([
         ("station", texts(["Süd", "", "Nord"]), true),
@@ -83,7 +86,9 @@ fn states_are_folded_merged_and_finished() {
 fn new_yorks_turnstiles_are_summed_up() {
     let keys = ["CA", "UNIT", "SCP", "STATION", "LINENAME", "DIVISION", "DATE", "DESC"];
     let rows = batch([("ENTRIES", numbers([140, 7, 1]), true), ("EXITS", numbers([153, 0, 2]), true)]);
-    let key = |column: &str| texts([if column == "DATE" { "09/23/2023" } else { "x" }, if column == "DESC" { "" } else { "y" }]);
+    let key = |column: &str| {
+        texts([if column == "DATE" { "09/23/2023" } else { "x" }, if column == "DESC" { "" } else { "y" }])
+    };
     let columns = keys.into_iter().map(|column| (column, key(column), true));
     let windows = [("window_start", times([60_600, 60_600]), false), ("window_end", times([60_900, 60_900]), false)];
     let groups = RecordBatch::try_from_iter_with_nullable(columns.chain(windows)).unwrap();
@@ -127,7 +132,9 @@ fn a_panic_of_an_aggregate_is_a_reason_and_it_goes_on() {
     let none = RecordBatch::new_empty(Arc::clone(aggregate.state()));
     let states = aggregate.update(&rows, &[0, 0], 1, &none, NOW).unwrap().states;
     // A window that is too short for the figures.
-    let Err(ApplyError::Trap(words)) = aggregate.finish(&window(36_900), &states, NOW) else { panic!("it did not trap") };
+    let Err(ApplyError::Trap(words)) = aggregate.finish(&window(36_900), &states, NOW) else {
+        panic!("it did not trap")
+    };
     assert!(words.contains("a window is an hour and 15 minutes"), "{words}");
     let finished = aggregate.finish(&window(40_500), &states, NOW).unwrap();
     assert_eq!((ints(&finished, "arrivals"), ints(&finished, "punctual")), (vec![1], vec![1]));

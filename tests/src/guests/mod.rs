@@ -30,6 +30,8 @@ use support::servers::{clone, target};
 /// The host's own tests put their plugins together so, too.
 #[path = "../../../host/src/plugin/tests/guest.rs"]
 pub mod guest;
+#[path = "../../../host/src/plugin/tests/keep.rs"]
+mod keep;
 
 /// Limits of all guests: memory and output in MiB.
 const MEMORY_MIB: u64 = 16;
@@ -196,7 +198,7 @@ fn build(name: &str, text: &str) -> Result<Vec<u8>, String> {
     let is_aggregate = name.starts_with(AGGREGATES);
     let functions = match is_aggregate {
         false => guest::identity(section("in-open"), section("in-apply"), section("after-apply")),
-        true => guest::Keep {
+        true => keep::Keep {
             in_open: section("in-open"),
             in_update: section("in-update"),
             after_update: section("after-update"),

@@ -1,7 +1,7 @@
 //! Aggregates: states that go in and come out, and every rule about them broken once.
 
 use super::*;
-use guest::Keep;
+use keep::Keep;
 
 /// The columns of groups: a key and a window.
 fn groups_schema() -> SchemaRef {
