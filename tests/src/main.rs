@@ -4,6 +4,7 @@
 //! `cargo test --release --workspace --test all <name>`.
 
 mod avro;
+mod aggregates;
 mod bad_input;
 mod bad_plugins;
 mod check;

@@ -9,11 +9,15 @@ use crate::row::{FromRow, Places, ToRow, schema};
 use crate::settings::Settings;
 use crate::wit::{Batch, Error, Field, Plan, Rejection, Updated};
 
+/// Given the columns of rows and of groups, and settings to take from.
+#[doc(hidden)]
+pub type Open = fn(&[Field], &[Field], &mut Settings) -> Result<OpenedAggregate, Error>;
+
 /// An aggregate as `aggregate!` defines it. To run it natively, see [`test`](crate::test).
 #[derive(Clone, Copy)]
 pub struct AggregatePlugin {
     #[doc(hidden)]
-    pub open: fn(&[Field], &[Field], &mut Settings) -> Result<OpenedAggregate, Error>,
+    pub open: Open,
 }
 
 /// An aggregate that has been told its input, its groups and its settings.
@@ -271,8 +275,7 @@ macro_rules! aggregate {
 macro_rules! __open_aggregate {
     (match $setting:ident { $($name:literal => $aggregate:ty),+ $(,)? }) => {
         |input, groups, settings| {
-            let choices: &[(&str, fn(&[$crate::wit::Field], &[$crate::wit::Field], &mut $crate::Settings) -> _)] =
-                &[$(($name, $crate::folding::open::<$aggregate>)),+];
+            let choices: &[(&str, $crate::folding::Open)] = &[$(($name, $crate::folding::open::<$aggregate>)),+];
             let names: ::std::vec::Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
             choices[settings.choice(::core::stringify!($setting), &names)?].1(input, groups, settings)
         }

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use rillgate::batch::{DataType, Field, RecordBatch, Schema};
-use rillgate::plugin::{ApplyError, BatchTime, Engine, Limits, Transform};
+use rillgate::plugin::{ApplyError, BatchTime, Engine, Limits, PluginError, Transform};
 
-use super::{Guest, MEMORY_MIB, OUTPUT_MIB, Outcome, corpus};
+use super::{Guest, MEMORY_MIB, OUTPUT_MIB, Outcome, aggregates, corpus};
 
 /// Calls of a guest that isn't expected to fail in each.
-const CALLS: usize = 40;
+pub const CALLS: usize = 40;
 
 #[test]
 fn every_guest_becomes_what_it_says() {
@@ -36,7 +36,7 @@ fn every_guest_becomes_what_it_says() {
 }
 
 /// `n`, `id` and `x`, of which the last is null, so that it has a bitmap; the same in each row but for `n`.
-fn batch(rows: usize) -> RecordBatch {
+pub fn batch(rows: usize) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
         Arc::new((0..rows as i64).map(Some).collect::<Int64Array>()),
         Arc::new((0..rows).map(|_| Some("Süd")).collect::<StringArray>()),
@@ -50,22 +50,30 @@ fn batch(rows: usize) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
+/// What was opened, if that is what was expected; `None` for what was refused as expected.
+pub fn as_expected<T>(opened: Result<T, PluginError>, path: &Path, guest: &Guest) -> Result<Option<T>, String> {
+    match (opened, &guest.outcome) {
+        (Err(error), Outcome::Refused(why)) => {
+            let error = error.to_string();
+            let words = error.strip_prefix(&format!("{} ", path.display())).unwrap_or(&error);
+            if why.matches(words) { Ok(None) } else { Err(format!("refused: {words}")) }
+        }
+        (Err(error), _) => Err(format!("refused: {error}")),
+        (Ok(_), Outcome::Refused(_)) => Err("was opened".to_owned()),
+        (Ok(opened), _) => Ok(Some(opened)),
+    }
+}
+
 fn check(engine: &Engine, folder: &Path, guest: &Guest) -> Result<(), String> {
     let path = folder.join("guest.wasm");
     std::fs::write(&path, &guest.bytes).map_err(|error| error.to_string())?;
     let limits = Limits { memory: MEMORY_MIB << 20, time: guest.time_limit, output: OUTPUT_MIB << 20 };
+    if guest.is_aggregate() {
+        return aggregates::check(engine, &path, &limits, guest);
+    }
     let schema = batch(1).schema();
     let opened = engine.load(&path).and_then(|plugin| Transform::open(&plugin, &limits, &[], &schema));
-    let mut transform = match (opened, &guest.outcome) {
-        (Err(error), Outcome::Refused(why)) => {
-            let error = error.to_string();
-            let words = error.strip_prefix(&format!("{} ", path.display())).unwrap_or(&error);
-            return if why.matches(words) { Ok(()) } else { Err(format!("refused: {words}")) };
-        }
-        (Err(error), _) => return Err(format!("refused: {error}")),
-        (Ok(_), Outcome::Refused(_)) => return Err("was opened".to_owned()),
-        (Ok(transform), _) => transform,
-    };
+    let Some(mut transform) = as_expected(opened, &path, guest)? else { return Ok(()) };
     let mut call = |rows: usize| -> Result<(), ApplyError> {
         let applied = transform.apply(&batch(rows), BatchTime::default())?;
         let is_input = applied.rejected.is_empty() && applied.batches == [batch(rows)];
@@ -74,6 +82,7 @@ fn check(engine: &Engine, folder: &Path, guest: &Guest) -> Result<(), String> {
     let fails = |result: Result<(), ApplyError>| result.map_err(|error| error.to_string());
     match &guest.outcome {
         Outcome::Refused(_) => Ok(()),
+        Outcome::FailsIn(_) => Err("has an outcome of aggregates".to_owned()),
         Outcome::Passes => (0..CALLS).try_for_each(|index| fails(call(1 + index % 9))),
         // A fresh instance says the same, and a larger batch fails, too.
         Outcome::Fails(why) => {

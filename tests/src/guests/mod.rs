@@ -7,17 +7,21 @@
 //! - `fails: <why>`: it is opened, and each call of `apply` fails, with this reason.
 //! - `some: <why>`: some calls fail so, and what the others give is right.
 //! - `passes`: what comes out is what went in, and nothing else happened.
+//! - `update fails: <why>`, and so with `merge` and `finish`, one line for each: it is an aggregate, which is opened, and each call of that
+//!   function fails, with this reason; the others pass.
 //!
 //! A `…` in a reason stands for any text. `{time}` in it, for the time limit, makes that short for the guest.
 //!
-//! A text that has sections, `;; in-apply:` and so on, is put into the component of `shell.wat`, with the code of `identity.wat`: `code`
-//! is before it, `in-open`, `in-apply` and `after-apply` go into its functions, `in-realloc` and `in-reset` into those that
-//! the host calls for memory, `imports` and `with` give it something to call. Any other text is the whole file. `;; cut: <n>` leaves
-//! n bytes of it, and `(;repeat <n>;)` ... `(;end;)` repeats what is between.
+//! A text that has sections, `;; in-apply:` and so on, is put into the component of `shell.wat`, with the code of `identity.wat`, or in the
+//! folder `aggregates` with that of `keep.wat`: `code` is before it, `in-open`, `in-apply` and `after-apply` (`in-update` and so on) go
+//! into its functions, `in-realloc` and `in-reset` into those that the host calls for memory, `imports` and `with` give it something to
+//! call. Any other text is the whole file. `;; cut: <n>` leaves n bytes of it, and `(;repeat <n>;)` ... `(;end;)` repeats what is between.
 
+mod aggregates;
 mod alone;
 mod hosted;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +30,8 @@ use support::servers::{clone, target};
 /// The host's own tests put their plugins together so, too.
 #[path = "../../../host/src/plugin/tests/guest.rs"]
 pub mod guest;
+#[path = "../../../host/src/plugin/tests/keep.rs"]
+mod keep;
 
 /// Limits of all guests: memory and output in MiB.
 const MEMORY_MIB: u64 = 16;
@@ -41,7 +47,12 @@ enum Outcome {
     Fails(Pattern),
     Some(Pattern),
     Passes,
+    /// These functions of an aggregate fail.
+    FailsIn(Vec<(String, Pattern)>),
 }
+
+/// The functions of an aggregate after `open`.
+const FUNCTIONS: [&str; 3] = ["update", "merge", "finish"];
 
 /// A text with `…` for anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,11 +93,19 @@ struct Guest {
 }
 
 impl Guest {
+    /// Whether it belongs where a pipeline has an aggregate.
+    fn is_aggregate(&self) -> bool {
+        self.name.starts_with(AGGREGATES)
+    }
+
     /// A name for its file, its pipeline and its table.
     fn plain_name(&self) -> String {
         self.name.replace(['/', '-'], "_")
     }
 }
+
+/// How the names of aggregates begin.
+const AGGREGATES: &str = "aggregates/";
 
 /// All of them, in the order of their names.
 fn corpus() -> Vec<Guest> {
@@ -114,7 +133,7 @@ fn read(root: &Path, path: &Path) -> Option<Guest> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("wat") => {
             let text = text();
-            Some(guest_of(&name, &text, ";;", || build(&text).unwrap_or_else(|error| panic!("{name}: {error}"))))
+            Some(guest_of(&name, &text, ";;", || build(&name, &text).unwrap_or_else(|error| panic!("{name}: {error}"))))
         }
         Some("rs") => {
             let stem = path.file_stem().unwrap().to_str().unwrap().replace('-', "_");
@@ -134,51 +153,73 @@ fn guest_of(name: &str, text: &str, comment: &str, bytes: impl FnOnce() -> Vec<u
     let mut header =
         text.lines().map_while(|line| line.strip_prefix(comment)).map(|line| line.trim_start_matches('!').trim());
     assert!(header.next().is_some_and(|what| what.ends_with(['.', ':'])), "{name} does not say what it does");
-    let outcome = header.find_map(|line| line.strip_prefix("=> "));
-    let outcome = outcome.unwrap_or_else(|| panic!("{name} does not say what must become of it"));
-    let is_short = outcome.contains("{time}");
-    let limit = if is_short { SHORT } else { LONG };
-    let outcome = outcome.replace("{time}", &format!("time limit of {}ms for a batch exceeded", SHORT.as_millis()));
-    let pattern = |why: &str| Pattern(why.to_owned());
-    let outcome = match outcome.split_once(": ").unwrap_or((&outcome, "")) {
-        ("refused", why) => Outcome::Refused(pattern(why)),
-        ("fails", why) => Outcome::Fails(pattern(why)),
-        ("some", why) => Outcome::Some(pattern(why)),
-        ("passes", "") => Outcome::Passes,
-        _ => panic!("{name}: no outcome `{outcome}`"),
+    let outcomes: Vec<&str> = header.filter_map(|line| line.strip_prefix("=> ")).collect();
+    let limit = if outcomes.iter().any(|outcome| outcome.contains("{time}")) { SHORT } else { LONG };
+    let time = format!("time limit of {}ms for a batch exceeded", SHORT.as_millis());
+    let pattern = |why: &str| Pattern(why.replace("{time}", &time));
+    let in_function = |outcome: &&str| {
+        let (function, why) = outcome.split_once(" fails: ")?;
+        FUNCTIONS.contains(&function).then(|| (function.to_owned(), pattern(why)))
+    };
+    let in_functions: Vec<(String, Pattern)> = outcomes.iter().filter_map(in_function).collect();
+    let outcome = match outcomes.as_slice() {
+        [] => panic!("{name} does not say what must become of it"),
+        all if all.len() == in_functions.len() => Outcome::FailsIn(in_functions),
+        [outcome] => match outcome.split_once(": ").unwrap_or((outcome, "")) {
+            ("refused", why) => Outcome::Refused(pattern(why)),
+            ("fails", why) => Outcome::Fails(pattern(why)),
+            ("some", why) => Outcome::Some(pattern(why)),
+            ("passes", "") => Outcome::Passes,
+            _ => panic!("{name}: no outcome `{outcome}`"),
+        },
+        several => panic!("{name}: no outcome {several:?}"),
     };
     Guest { name: name.to_owned(), outcome, bytes: bytes(), time_limit: limit }
 }
 
 /// The binary of a guest in text.
-fn build(text: &str) -> Result<Vec<u8>, String> {
-    const SECTIONS: [&str; 8] =
-        ["imports", "with", "code", "in-open", "in-apply", "after-apply", "in-realloc", "in-reset"];
-    let mut sections: [String; 8] = Default::default();
+fn build(name: &str, text: &str) -> Result<Vec<u8>, String> {
+    let mut sections: BTreeMap<&str, String> = BTreeMap::new();
     let mut current = None;
     let mut cut = None;
     for line in text.lines() {
         let directive = line.strip_prefix(";; ").unwrap_or_default();
-        let section = directive.strip_suffix(':').and_then(|name| SECTIONS.iter().position(|section| *section == name));
+        let section = directive.strip_suffix(':').filter(|section| SECTIONS.contains(section));
         if let Some(bytes) = directive.strip_prefix("cut: ") {
             cut = Some(bytes.parse::<usize>().map_err(|error| error.to_string())?);
         } else if section.is_some() {
             current = section;
         } else if let Some(current) = current {
-            sections[current] += line;
-            sections[current].push('\n');
+            *sections.entry(current).or_default() += &format!("{line}\n");
         }
     }
-    let [imports, with, code, in_open, in_apply, after_apply, in_realloc, in_reset] =
-        sections.map(|text| repeated(&text));
+    let sections: BTreeMap<&str, String> = sections.iter().map(|(name, text)| (*name, repeated(text))).collect();
+    let section = |name: &str| sections.get(name).map(String::as_str).unwrap_or_default();
+    let is_aggregate = name.starts_with(AGGREGATES);
+    let functions = match is_aggregate {
+        false => guest::identity(section("in-open"), section("in-apply"), section("after-apply")),
+        true => keep::Keep {
+            in_open: section("in-open"),
+            in_update: section("in-update"),
+            after_update: section("after-update"),
+            in_merge: section("in-merge"),
+            after_merge: section("after-merge"),
+            in_finish: section("in-finish"),
+            after_finish: section("after-finish"),
+        }
+        .code(),
+    };
     let whole = match current {
         None => repeated(text),
-        Some(_) => {
-            let code = code + &guest::identity(&in_open, &in_apply, &after_apply);
-            let (in_realloc, in_reset) = (in_realloc.as_str(), in_reset.as_str());
-            guest::Guest { is_aggregate: false, imports: &imports, with: &with, code: &code, in_realloc, in_reset }
-                .text()
+        Some(_) => guest::Guest {
+            is_aggregate,
+            imports: section("imports"),
+            with: section("with"),
+            code: &(section("code").to_owned() + &functions),
+            in_realloc: section("in-realloc"),
+            in_reset: section("in-reset"),
         }
+        .text(),
     };
     let mut bytes = wat::parse_str(&whole).map_err(|error| error.to_string())?;
     if let Some(cut) = cut {
@@ -187,6 +228,24 @@ fn build(text: &str) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+/// What a guest can put into the parts that it is made of.
+const SECTIONS: [&str; 14] = [
+    "imports",
+    "with",
+    "code",
+    "in-open",
+    "in-apply",
+    "after-apply",
+    "in-update",
+    "after-update",
+    "in-merge",
+    "after-merge",
+    "in-finish",
+    "after-finish",
+    "in-realloc",
+    "in-reset",
+];
 
 /// A text with what is to be repeated repeated.
 fn repeated(text: &str) -> String {
@@ -207,7 +266,12 @@ mod tests {
         assert_eq!(guest.outcome, Outcome::Fails(Pattern("time limit of 100ms for a batch exceeded".to_owned())));
         assert_eq!(guest.time_limit, SHORT);
         assert_eq!(repeated("a(;repeat 3;)b(;end;)c(;repeat 2;)d(;end;)"), "abbbcdd");
-        assert_eq!(build("(module)").unwrap().len(), 8);
+        assert_eq!(build("a/b", "(module)").unwrap().len(), 8);
+        let text = ";; Traps.\n;; => update fails: trap\n;; => finish fails: {time}\n";
+        let Outcome::FailsIn(functions) = guest_of("aggregates/a", text, ";;", Vec::new).outcome else {
+            panic!("not an aggregate's outcome")
+        };
+        assert_eq!(functions.iter().map(|(function, _)| function.as_str()).collect::<Vec<_>>(), ["update", "finish"]);
     }
 
     #[test]

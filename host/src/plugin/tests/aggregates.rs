@@ -1,7 +1,7 @@
 //! Aggregates: states that go in and come out, and every rule about them broken once.
 
 use super::*;
-use guest::Keep;
+use keep::Keep;
 
 /// The columns of groups: a key and a window.
 fn groups_schema() -> SchemaRef {
@@ -102,8 +102,12 @@ fn update_is_told_groups_and_states() {
         (br_if 0 (local.get $states)))
       (i64.store (i32.add (i32.load offset=36 (local.get $columns)) (i32.mul (i32.sub (local.get $rows) (i32.const 1)) (i32.const 8)))
         (i64.extend_i32_u (local.get $groups)))";
-    let mut aggregate = opened(Keep { in_update: code, ..Keep::default() });
+    // And rejects the last row, which is not counted in groups.
+    let reject = "(i32.store (i32.const 1024) (i32.const 5)) (i32.store (i32.const 1028) (i32.const 512))
+      (i32.store (i32.const 1032) (i32.const 8)) (i32.store (i32.const 144) (i32.const 1024)) (i32.store (i32.const 148) (i32.const 1))";
+    let mut aggregate = opened(Keep { in_update: code, after_update: reject, ..Keep::default() });
     let updated = aggregate.update(&batch(6), &[0, 1, 2, 3, 0, 2], 4, &batch(4), now()).unwrap();
+    assert_eq!(updated.rejected[0].row, 5);
     let passengers = updated.states.column(1).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec();
     assert_eq!(passengers, [2, 2, 2, 4]);
     assert_eq!(updated.states.column(0), batch(4).column(0));
@@ -171,6 +175,40 @@ fn traps_loops_and_errors_are_reasons_and_the_aggregate_can_be_used_again() {
         assert_eq!(update(&mut aggregate, 8).unwrap().states, batch(8));
         assert_eq!(aggregate.merge(&batch(9), &batch(9), now()).unwrap(), batch(9));
     }
+}
+
+#[test]
+fn an_instance_goes_on_after_an_error_and_is_replaced_after_nonsense() {
+    // The first call of an instance goes wrong.
+    let first = |code: &str| {
+        let wrong =
+            format!("(if (i32.eqz (i32.load (i32.const 8))) (then (i32.store (i32.const 8) (i32.const 1)) {code}))");
+        let mut aggregate = opened(Keep { in_merge: &wrong, ..Keep::default() });
+        [(); 3].map(|()| aggregate.merge(&batch(9), &batch(9), now()).is_ok())
+    };
+    assert_eq!(first("(return (call $error (i32.const 2)))"), [false, true, true]);
+    assert_eq!(first("(local.set $rows (i32.const 8))"), [false; 3]);
+    assert_eq!(first("unreachable"), [false; 3]);
+}
+
+#[test]
+fn time_is_the_calls() {
+    let code = "(i64.store (i32.load offset=36 (local.get $columns)) (call $now))";
+    let keep = Keep { in_update: code, in_merge: code, in_finish: code, ..Keep::default() }.code();
+    let guest = Guest {
+        is_aggregate: true,
+        imports: "(import \"wasi:clocks/monotonic-clock@0.2.9\" (instance $clock (export \"now\" (func (result u64)))))
+          (core func $now (canon lower (func $clock \"now\")))
+          (core instance $core-wasi (export \"now\" (func $now)))",
+        with: "(with \"wasi\" (instance $core-wasi))",
+        code: &format!("(import \"wasi\" \"now\" (func $now (result i64))) {keep}"),
+        ..Guest::default()
+    };
+    let mut aggregate = open_aggregate(&load(&guest.build()).unwrap(), &limits()).unwrap();
+    let seen = |batch: RecordBatch| batch.column(1).as_any().downcast_ref::<Int64Array>().unwrap().value(0);
+    assert_eq!(seen(update(&mut aggregate, 9).unwrap().states), 1_700_000_000_123_000_000);
+    assert_eq!(seen(aggregate.merge(&batch(9), &batch(9), now()).unwrap()), 1_700_000_000_123_000_000);
+    assert_eq!(seen(aggregate.finish(&groups(9), &batch(9), now()).unwrap()), 1_700_000_000_123_000_000);
 }
 
 #[test]

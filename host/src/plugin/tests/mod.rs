@@ -1,6 +1,7 @@
 //! Plugins of all kinds, kind and hostile, run by the real engine.
 
 mod guest;
+mod keep;
 
 use std::io::Write;
 use std::path::PathBuf;

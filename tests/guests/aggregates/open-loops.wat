@@ -1,0 +1,4 @@
+;; Never ends `open`.
+;; => refused: failed to open: {time}
+;; in-open:
+(call $spin)
