@@ -21,6 +21,7 @@ pub(super) enum Broken {
     Symbol(i64),
     Deep,
     Empty,
+    Block(usize),
     Encoding,
     Trailing(usize),
 }
@@ -37,6 +38,7 @@ impl fmt::Display for Broken {
             Self::Symbol(symbol) => write!(f, "symbol {symbol} of an enum that has no such"),
             Self::Deep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
             Self::Empty => write!(f, "more than {MAX_EMPTY} items that take no byte"),
+            Self::Block(bytes) => write!(f, "a block that says {bytes} bytes, and has others"),
             Self::Encoding => f.write_str("a string that is not UTF-8"),
             Self::Trailing(1) => f.write_str("1 byte too many"),
             Self::Trailing(bytes) => write!(f, "{bytes} bytes too many"),

@@ -99,10 +99,11 @@ impl Writer<'_> {
     fn items(&mut self, item: NodeId, keys: bool, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Fault> {
         let mut first = true;
         loop {
-            let (count, _) = cursor.block()?;
+            let (count, bytes) = cursor.block()?;
             if count == 0 {
                 return Ok(());
             }
+            let before = cursor.left();
             for _ in 0..count {
                 let left = cursor.left();
                 if !std::mem::take(&mut first) {
@@ -115,6 +116,10 @@ impl Writer<'_> {
                 }
                 self.value(item, cursor, depth + 1)?;
                 cursor.count_empty(left)?;
+            }
+            // Who passes over the block goes by what it says.
+            if let Some(bytes) = bytes.filter(|bytes| before - cursor.left() != *bytes) {
+                return Err(Broken::Block(bytes).into());
             }
         }
     }

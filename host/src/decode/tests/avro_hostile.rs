@@ -45,6 +45,10 @@ fn what_is_wrong_is_said() {
         check(&[2, 2, b'x', 0, 1, 0, 7, 7, 1, 1], "a length of -1");
     }
     let mut decoder = declared(&[&schema], all);
+    let counted = |bytes: u8| message(1, &[&good[..8], &[7, 1, bytes, 6, 0, 8]].concat());
+    assert!(one(&mut decoder, counted(2)).is_ok());
+    let reason = one(&mut decoder, counted(4)).unwrap_err();
+    assert_eq!(reason, "not Avro of schema 1: column list: a block that says 2 bytes, and has others");
     let wire = "not in Confluent's wire format: expected a byte of 0 and a schema id in 4, found 0x";
     for (bytes, found) in [
         (&[1, 0, 0, 0, 1, 2][..], "0100000001"),
