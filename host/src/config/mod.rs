@@ -4,6 +4,7 @@
 //! ([`raw`]), [`resolve`] makes sense of those ([`options`]). Each step goes on after a mistake, so one run reports
 //! them all. Nothing here opens a plugin or connects to anything.
 
+mod aggregate;
 mod expand;
 mod explain;
 mod kafka;
@@ -16,6 +17,7 @@ mod read;
 mod resolve;
 mod schema;
 mod secret;
+mod sink;
 mod source;
 mod store;
 #[cfg(test)]
@@ -30,15 +32,18 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use crate::encode::DeadLetterFormat;
+pub use crate::registry::RegistryOptions;
+pub use aggregate::{AggregateOptions, Exchange};
 pub use explain::nearest;
 pub use options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties, SinkOptions,
-    Start, StoreOptions, TransformOptions,
+    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions,
+    TransformOptions,
 };
 pub use overrides::ENVIRONMENT;
 pub use problem::{Problem, Problems, Severity};
 pub use schema::json_schema;
 pub use secret::{MASK, is_secret};
+pub use sink::{OutputOptions, SinkOptions};
 pub use source::Location;
 
 use overrides::{Override, OverrideError};
@@ -53,6 +58,8 @@ pub struct Config {
     pub kafka: Properties,
     /// Where files go.
     pub store: StoreOptions,
+    /// Where the schemas of Avro are.
+    pub schema_registry: Option<RegistryOptions>,
     /// The daemon's own endpoints.
     pub http: HttpOptions,
     /// The pipelines by name, in the order of the file.
@@ -167,6 +174,7 @@ pub fn parse(
         Some(store) if !problems.has_errors() => Ok(Config {
             kafka: resolved.kafka,
             store,
+            schema_registry: resolved.schema_registry,
             http,
             pipelines: resolved.pipelines,
             base: base.to_owned(),

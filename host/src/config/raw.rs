@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 use std::time::Duration;
 
-use super::options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, Properties, SinkOptions, Start,
-    TransformOptions,
-};
+use super::aggregate::AggregateOptions;
+use super::options::{DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, Properties, Start, TransformOptions};
+use super::sink::{OutputOptions, SinkOptions};
 use super::units;
 use crate::decode::{ColumnOptions, DecodeOptions};
 
@@ -27,6 +26,8 @@ pub(super) struct File {
     /// The object store.
     #[schemars(required)]
     pub(super) store: Option<Store>,
+    /// The schema registry, for pipelines that read or write Avro.
+    pub(super) schema_registry: Option<SchemaRegistry>,
     /// The daemon's own endpoints.
     #[serde(default)]
     pub(super) http: HttpOptions,
@@ -62,6 +63,19 @@ pub(super) struct Store {
     pub(super) options: Properties,
 }
 
+/// A schema registry with Confluent's REST API.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaRegistry {
+    /// Its URL, with a base path where it has one: `http://localhost:8081`, `https://host/apis/ccompat/v7`.
+    #[schemars(required)]
+    pub(super) url: Option<String>,
+    /// The user, where it wants HTTP's basic authentication: for Confluent Cloud the API key.
+    pub(super) username: Option<String>,
+    /// The password; for Confluent Cloud the API secret.
+    pub(super) password: Option<String>,
+}
+
 /// One pipeline, from topics to tables.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +100,8 @@ pub(super) struct Pipeline {
     /// The plugins that the rows go through, in order. None: the rows go to the sink as they are.
     #[serde(default)]
     pub(super) transform: Vec<TransformOptions>,
+    /// How the rows are folded into groups, after the transforms. Without it they go to the sink as they are.
+    pub(super) aggregate: Option<AggregateOptions>,
     /// Where the rows end up.
     #[schemars(required)]
     pub(super) sink: Option<SinkOptions>,

@@ -14,6 +14,8 @@ use tokio::runtime::Handle;
 use crate::commit::{OpenError, Store};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
+use crate::registry::{Registry, RegistryError};
+use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::worker::Worker;
 
@@ -42,9 +44,20 @@ pub enum StartError {
         /// What is wrong.
         source: SourceError,
     },
+    /// The topics that it sends to.
+    #[error("pipeline {pipeline}: {source}")]
+    Sink {
+        /// The pipeline.
+        pipeline: String,
+        /// What is wrong.
+        source: SinkError,
+    },
     /// The object store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The schema registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The machine.
     #[error("can't start: {0}")]
     Machine(std::io::Error),
@@ -70,6 +83,7 @@ impl Supervisor {
         if pipelines.iter().any(|pipeline| plan::is_exactly_once(pipeline.options())) {
             runtime.block_on(store.probe())?;
         }
+        let registry = registry(config, &pipelines, runtime)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = (0..options.workers.unwrap_or(cores))
             .map(|index| Worker::start(format!("worker-{index}")))
@@ -78,15 +92,15 @@ impl Supervisor {
         let workers = Arc::new(workers);
         let mut running = Vec::with_capacity(pipelines.len());
         for pipeline in pipelines {
-            let name = pipeline.name().to_owned();
             let connected = Running::connect(
                 pipeline,
                 store.clone(),
                 Arc::clone(&workers),
                 runtime.clone(),
+                registry.clone(),
                 options.until_caught_up,
             );
-            running.push(connected.map_err(|source| StartError::Source { pipeline: name, source })?);
+            running.push(connected?);
         }
         for pipeline in &running {
             let joined = pipeline.join();
@@ -131,4 +145,18 @@ impl Supervisor {
         self.workers.iter().for_each(Worker::stop);
         self.status()
     }
+}
+
+/// The schema registry, where a pipeline reads Avro. One that refuses us is an error now; one that is away is waited for.
+fn registry(config: &Config, pipelines: &[Pipeline], runtime: &Handle) -> Result<Option<Arc<Registry>>, RegistryError> {
+    let reader = pipelines.iter().find(|pipeline| pipeline.options().decode.avro().is_some());
+    let (Some(options), Some(reader)) = (&config.schema_registry, reader) else { return Ok(None) };
+    let registry = Registry::new(options)?;
+    let topic = reader.options().topics.first().map_or("", String::as_str);
+    match runtime.block_on(registry.knock(&format!("{topic}-value"))) {
+        Err(error @ RegistryError::Refused { .. }) => return Err(error),
+        Err(error) => tracing::warn!(%error, "messages wait until their schemas can be asked for"),
+        Ok(()) => {}
+    }
+    Ok(Some(Arc::new(registry)))
 }
