@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::NaiveDateTime;
 
 use super::*;
-use crate::{System, feed};
+use crate::{NaiveDate, System, feed, feed_with};
 
 /// A line as it was written, its fields without quotes.
 struct Seen {
@@ -14,13 +14,18 @@ struct Seen {
     fields: Vec<String>,
 }
 
+/// The first lines of the feed.
 fn seen(count: usize) -> Vec<Seen> {
+    seen_of(feed(System::Mta, 42), count)
+}
+
+fn seen_of(feed: impl Iterator<Item = Record>, count: usize) -> Vec<Seen> {
     let see = |record: Record| {
         let text = String::from_utf8(record.value.clone()).unwrap();
         let fields = text.split(',').map(|field| field.trim_matches('"').to_owned()).collect();
         Seen { record, text, fields }
     };
-    feed(System::Mta, 42).take(count).map(see).collect()
+    feed.take(count).map(see).collect()
 }
 
 /// Seconds that a line was on its way; `None` for those in the older format, which don't tell.
@@ -44,7 +49,10 @@ fn first_lines_are_what_they_always_were() {
 
 #[test]
 fn lines_have_the_systems_columns() {
-    for Seen { record, text, fields } in seen(50_000) {
+    // A day whose number is no month's.
+    let start = NaiveDate::from_ymd_opt(2026, 2, 13).unwrap();
+    let feed = feed_with(System::Mta, &Options { start, ..Options::seeded(42) });
+    for Seen { record, text, fields } in seen_of(feed, 50_000) {
         let turnstile = &fields[..6];
         let known = ENTRANCES.iter().any(|(ca, unit, station, lines, division, _)| {
             turnstile[0] == *ca && turnstile[1] == *unit && turnstile[3..] == [*station, *lines, *division]

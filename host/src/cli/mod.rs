@@ -242,3 +242,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn show(path: &Path) -> String {
     path.display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_asked_for;
+
+    #[test]
+    fn pipelines_are_asked_for_by_how_their_names_begin_and_a_systems_name_does() {
+        let asked = |name: &str, only: &[&str]| {
+            is_asked_for(name, &only.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(asked("smart_city_gps_data", &[]));
+        for only in ["smart_city", "smart-city", "smart-city_gps", "s", ""] {
+            assert!(asked("smart_city_gps_data", &[only]) && asked("smart-city-gps-data", &[only]), "{only}");
+        }
+        assert!(asked("cta_weather", &["mta", "cta"]));
+        assert!(!asked("cta_weather", &["mta", "weather"]) && !asked("smart_travel_gps_data", &["smart-city"]));
+    }
+}
