@@ -133,7 +133,7 @@ impl ConsumerContext for Errors {}
 /// A broker inside this process, for the demo: librdkafka's own. It forgets what is beyond 5 MB in a partition.
 pub struct EmbeddedBroker {
     servers: String,
-    _cluster: MockCluster<'static, DefaultProducerContext>,
+    cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl EmbeddedBroker {
@@ -143,11 +143,18 @@ impl EmbeddedBroker {
     /// librdkafka can't start it, in words.
     pub fn start(topics: &[&str], partitions: i32) -> Result<Self, String> {
         let cluster = MockCluster::new(1).map_err(|error| format!("embedded broker: {error}"))?;
-        for topic in topics {
-            let created = cluster.create_topic(topic, partitions, 1);
-            created.map_err(|error| format!("embedded broker: topic {topic}: {error}"))?;
-        }
-        Ok(Self { servers: cluster.bootstrap_servers(), _cluster: cluster })
+        let broker = Self { servers: cluster.bootstrap_servers(), cluster };
+        topics.iter().try_for_each(|topic| broker.create_topic(topic, partitions))?;
+        Ok(broker)
+    }
+
+    /// Makes one more topic.
+    ///
+    /// # Errors
+    /// There is one of that name, most likely.
+    pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), String> {
+        let created = self.cluster.create_topic(topic, partitions, 1);
+        created.map_err(|error| format!("embedded broker: topic {topic}: {error}"))
     }
 
     /// Its `bootstrap.servers`.
@@ -179,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_asked_for_its_topics() {
+    fn acluster_is_asked_for_its_topics() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("there", 2, 1).unwrap();
         let topics = ["there".to_owned(), "not-there".to_owned()];

@@ -8,9 +8,11 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use crate::config::{Config, PipelineOptions, Problem, Problems, StoreOptions, load_flawed};
+use crate::encode::TopicOptions;
 use crate::kafka::{ProbeError, probe};
 use crate::pipeline::{Description, Pipeline, ask_for_newest};
 use crate::plugin::Engine;
+use crate::sink::{self, Difference};
 
 /// How long a broker may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -126,7 +128,11 @@ fn environment(config: &Config, probe_store: ProbeStore<'_>) -> Vec<Problem> {
         asked.push(options);
         let same = || config.pipelines.iter().filter(|(_, other)| other.kafka == options.kafka);
         let topics: Vec<String> = same().flat_map(|(_, other)| other.topics.iter().cloned()).collect();
-        for error in probe(&options.kafka, &topics, BROKER_TIMEOUT) {
+        let found = probe(&options.kafka, &topics, BROKER_TIMEOUT);
+        if !found.iter().any(|error| matches!(error, ProbeError::Cluster(_))) {
+            problems.extend(topics_as_asked_for(&same().collect::<Vec<_>>()));
+        }
+        for error in found {
             problems.push(match error {
                 ProbeError::Cluster(reason) => {
                     let servers = options.kafka.get("bootstrap.servers").map_or("", String::as_str);
@@ -152,6 +158,37 @@ fn environment(config: &Config, probe_store: ProbeStore<'_>) -> Vec<Problem> {
     problems
 }
 
+/// What is otherwise at the topics that pipelines of one cluster send to. Those that aren't there will be made.
+fn topics_as_asked_for(pipelines: &[(&String, &PipelineOptions)]) -> Vec<Problem> {
+    let Some((_, first)) = pipelines.first() else { return Vec::new() };
+    let asked: Vec<(String, &TopicOptions)> = (pipelines.iter())
+        .flat_map(|(name, options)| {
+            options.sinks().filter_map(move |(at, sink)| Some((format!("pipeline.{name}.{at}"), sink.target.topic()?)))
+        })
+        .collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = asked.iter().map(|(_, options)| options.topic.as_str()).collect();
+    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![Problem::error("kafka", error.to_string())],
+    };
+    let found = match sink::look(&first.kafka, &names, runtime.handle(), BROKER_TIMEOUT) {
+        Ok(found) => found,
+        Err(error) => return vec![Problem::error("kafka", error.to_string())],
+    };
+    let differences = asked.iter().flat_map(|(path, options)| {
+        let all = found.get(&options.topic).map(|found| sink::differences(options, found)).unwrap_or_default();
+        all.into_iter().map(move |Difference { key, message, hint, is_error }| {
+            let path = format!("{path}.{key}");
+            let problem = if is_error { Problem::error(path, message) } else { Problem::warning(path, message) };
+            problem.hint(hint)
+        })
+    });
+    differences.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +208,7 @@ mod tests {
 
     #[test]
     fn broker_and_store_are_asked_and_exit_codes_tell_them_from_the_configuration() {
-        let broker = EmbeddedBroker::start(&["there"], 1).unwrap();
+        let broker = EmbeddedBroker::start(&["there", "there2"], 1).unwrap();
         let servers = broker.servers();
 
         let checked = check_with(servers, "there", "", &|_, _| Ok(()));
@@ -182,6 +219,17 @@ mod tests {
         let found: Vec<_> =
             checked.environment.0.iter().map(|p| (p.path.as_str(), p.location.as_ref().map(|at| at.line))).collect();
         assert_eq!(found, [("store", Some(2)), ("pipeline.p.topic", Some(4))], "{}", checked.environment);
+
+        let checked = check_with(
+            servers,
+            "there",
+            "outputs = {}\n[pipeline.q]\ntopic = 'there'\ngroup = 'q'\ndecode.format = 'json'\n\
+            columns.a = 'utf8'\nsink = { topic = 'there2', partitions = 3 }\n",
+            &|_, _| Ok(()),
+        );
+        assert_eq!((checked.exit_code(), checked.environment.0.len()), (0, 1), "{checked:?}");
+        let problem = &checked.environment.0[0];
+        assert_eq!((problem.path.as_str(), problem.is_error()), ("pipeline.q.sink.partitions", false), "{problem}");
 
         let checked = check_with(servers, "there", "rows = 3\n", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);

@@ -18,6 +18,7 @@ use rillgate_feeds::System;
 
 use super::{ConfigArgs, Exit, Say, duration, load, runtime, show, simulate, verify};
 use crate::config::Config;
+use crate::encode::TopicOptions;
 use crate::feed::{self, FeedOptions, FeedReport};
 use crate::kafka::EmbeddedBroker;
 
@@ -58,7 +59,7 @@ fn play(args: &DemoArgs) -> Result<Exit, Exit> {
     // A broker for each system: some of them have topics of the same name.
     let brokers: Vec<(System, EmbeddedBroker)> = systems
         .iter()
-        .map(|system| Ok((*system, EmbeddedBroker::start(system.topics(), PARTITIONS)?)))
+        .map(|system| Ok((*system, start_broker(&config, *system)?)))
         .collect::<Result<_, String>>()
         .map_err(|reason| (Exit::Environment, reason).say("demo"))?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -100,6 +101,28 @@ fn prefix(system: System) -> String {
     system.name().replace('-', "_")
 }
 
+/// A broker with the topics of a system, and those that its pipelines send to.
+fn start_broker(config: &Config, system: System) -> Result<EmbeddedBroker, String> {
+    let broker = EmbeddedBroker::start(system.topics(), PARTITIONS)?;
+    let mut made: Vec<&str> = system.topics().to_vec();
+    for (_, topic) in sent_to(config, system) {
+        if !made.contains(&topic.topic.as_str()) {
+            broker.create_topic(&topic.topic, topic.partitions.unwrap_or(PARTITIONS))?;
+            made.push(&topic.topic);
+        }
+    }
+    Ok(broker)
+}
+
+/// The topics that a system's pipelines send to, with the pipeline.
+fn sent_to(config: &Config, system: System) -> impl Iterator<Item = (&String, &TopicOptions)> {
+    let pipelines = config.pipelines.iter().filter(move |(name, _)| name.starts_with(&prefix(system)));
+    pipelines.flat_map(|(name, options)| {
+        let targets = options.sinks().filter_map(|(_, sink)| sink.target.topic());
+        targets.map(move |topic| (name, topic))
+    })
+}
+
 /// An earlier demo's files are of records that its broker took with it: a lake that is the demo's own begins empty.
 fn empty_lake(lake: &Path) -> Result<(), String> {
     let said = |error: std::io::Error| format!("{}: {error}", show(lake));
@@ -130,6 +153,9 @@ fn overrides(config: &Config, brokers: &[(System, EmbeddedBroker)]) -> Vec<Strin
             let set = |(property, value)| format!("pipeline.{name}.kafka.\"{property}\"={value:?}");
             overrides.extend(properties.map(set));
         }
+        // The embedded broker forgets the offsets of transactions, and so which epoch was sent last.
+        let senders = sent_to(config, *system).map(|(name, _)| name);
+        overrides.extend(senders.map(|name| format!("pipeline.{name}.delivery=\"at-least-once\"")));
     }
     overrides
 }
