@@ -3,8 +3,8 @@
 //! `make test` starts the servers and ends them; to run one test again and again, `tests/servers/up` once and then
 //! `cargo test --release --workspace --test all <name>`.
 
-mod avro;
 mod aggregates;
+mod avro;
 mod bad_input;
 mod bad_plugins;
 mod check;
@@ -19,3 +19,4 @@ mod servers;
 mod steps;
 mod systems;
 mod topics;
+mod windows;

@@ -7,6 +7,7 @@ mod demo;
 mod plugin;
 mod run;
 mod simulate;
+mod state;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -55,6 +56,9 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Prove that tables and commit logs agree: no gap, no double, no orphan.
     Verify(verify::VerifyArgs),
+    /// Look into what aggregates remember.
+    #[command(subcommand)]
+    State(state::StateCommand),
     /// Look into plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -102,6 +106,7 @@ pub fn main() -> Exit {
         Command::Demo(args) => demo::demo(&args),
         Command::Simulate(args) => simulate::simulate(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
+        Command::State(command) => state::state(&command, cli.json),
         Command::Plugin(command) => plugin::plugin(&command, cli.json),
     }
 }

@@ -32,6 +32,6 @@ pub mod verify;
 pub use entry::{Commit, CommittedFile, CommittedRecords, CommittedState, StateFile};
 pub use send::{Outgoing, Topics, TopicsError};
 pub use stage::{Stage, Staged};
-pub use state::{StateChange, StoredState};
+pub use state::{StateChange, StoredState, last_states};
 pub use store::{Location, OpenError, Store, StoreOptions};
 pub use task_log::{LogError, LogOptions, TaskLog, folder};

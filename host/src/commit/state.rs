@@ -7,11 +7,12 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt};
 
-use super::entry::{CommittedState, StateFile};
+use super::entry::{self, Claim, CommittedState, Entry, StateFile};
 use super::retry::retried;
 use super::stage::checksum;
 use super::store::Store;
 use super::task_log::LogError;
+use super::verify::{list, numbers};
 
 /// Files read or written at once.
 const AT_ONCE: usize = 8;
@@ -90,4 +91,39 @@ pub(super) async fn load(store: &Store, folder: &str, committed: &CommittedState
 pub(super) fn paths(store: &Store, folder: &str, state: Option<&CommittedState>) -> Vec<Path> {
     let files = state.into_iter().flat_map(|state| &state.files);
     files.filter_map(|file| store.control.path(&format!("{folder}/{}", file.path)).ok()).collect()
+}
+
+/// What each task of a pipeline remembers by its last COMMIT, by the task's control folder. Beside a running host a file may go
+/// while it is read: ask again.
+pub async fn last_states(store: &Store, pipeline: &str) -> Result<Vec<(String, StoredState)>, LogError> {
+    let mut states = Vec::new();
+    for (folder, entries) in numbers(&list(&store.control, &format!("_rillgate/{pipeline}")).await?) {
+        let Some((&newest, _)) = entries.last_key_value() else { continue };
+        let commit = match read_entry(store, &folder, newest).await? {
+            Entry::Commit(commit) => Some(commit),
+            Entry::Claim(Claim { last_commit: Some(sequence), .. }) => {
+                match read_entry(store, &folder, sequence).await? {
+                    Entry::Commit(commit) => Some(commit),
+                    Entry::Claim(_) => None,
+                }
+            }
+            Entry::Claim(_) => None,
+        };
+        if let Some(committed) = commit.and_then(|commit| commit.state) {
+            let stored = load(store, &folder, &committed).await?;
+            states.push((folder, stored));
+        }
+    }
+    Ok(states)
+}
+
+async fn read_entry(store: &Store, folder: &str, sequence: u64) -> Result<Entry, LogError> {
+    let path = store.control.path(&format!("{folder}/log/{}", entry::file_name(sequence))).map_err(LogError::Store)?;
+    let bytes =
+        retried("read the commit log", || async { store.control.store.get(&path).await?.bytes().await }).await?;
+    serde_json::from_slice(&bytes).map_err(|error| LogError::BadEntry {
+        path: path.to_string(),
+        folder: folder.to_owned(),
+        reason: error.to_string(),
+    })
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::Serialize;
 
-use super::entry::{self, CommittedFile, CommittedRecords, Entry, FORMAT};
+use super::entry::{self, CommittedFile, CommittedRecords, CommittedState, Entry, FORMAT};
 use super::retry::retried;
 use super::store::{Location, Store};
 use super::task_log::{LogError, fingerprint};
@@ -45,6 +45,8 @@ pub struct Report {
     pub uncovered: usize,
     /// Offsets that Kafka no longer had when the pipeline went on, as `topic/partition start..end`.
     pub lost_by_kafka: Vec<String>,
+    /// Files of states that the newest COMMITs name.
+    pub state_files: usize,
     /// Everything that is wrong. Empty: verified.
     pub problems: Vec<String>,
 }
@@ -88,6 +90,10 @@ pub async fn verify(store: &Store, subject: &Subject) -> Result<Report, LogError
             }
             let is_last = last_commit == Some(index);
             compare(store, &folder, &commit.files, is_last, &mut report).await?;
+            if is_last && let Some(state) = &commit.state {
+                let newest = history.last().map(|(sequence, _)| *sequence);
+                compare_state(store, &folder, state, newest, &mut report).await?;
+            }
             report.records += commit.records.iter().map(|file| file.rows).sum::<u64>();
             if is_last {
                 compare_records(store, &folder, &commit.records, &mut report).await?;
@@ -100,15 +106,43 @@ pub async fn verify(store: &Store, subject: &Subject) -> Result<Report, LogError
     Ok(report)
 }
 
+/// What the newest COMMIT says that the task remembers must be there. Beside a running host it may have gone since: then the log has a
+/// newer COMMIT.
+async fn compare_state(
+    store: &Store,
+    folder: &str,
+    state: &CommittedState,
+    newest: Option<u64>,
+    report: &mut Report,
+) -> Result<(), LogError> {
+    let mut problems = Vec::new();
+    for file in &state.files {
+        let path = store.control.path(&format!("{folder}/{}", file.path)).map_err(LogError::Store)?;
+        report.state_files += 1;
+        problems.extend(match fingerprint(&store.control, &path).await? {
+            Some((bytes, xxh3)) if (bytes, &xxh3) == (file.bytes, &file.xxh3) => None,
+            Some(_) => Some(format!("{path}: state with other content than was decided")),
+            None => Some(format!("{path}: state that was decided is gone")),
+        });
+    }
+    if !problems.is_empty() {
+        let now = numbers(&list(&store.control, &format!("{folder}/log")).await?).remove(folder).unwrap_or_default();
+        if now.last_key_value().map(|(sequence, _)| *sequence) == newest {
+            report.problems.append(&mut problems);
+        }
+    }
+    Ok(())
+}
+
 /// Path below the location's root -> when it was written, by the store's clock.
-type Listed = BTreeMap<String, DateTime<Utc>>;
+pub(super) type Listed = BTreeMap<String, DateTime<Utc>>;
 /// The same of the entries of a log, by number.
-type Numbers = BTreeMap<u64, DateTime<Utc>>;
+pub(super) type Numbers = BTreeMap<u64, DateTime<Utc>>;
 /// An entry as it was read; `None` where it was gone.
 type Read = Option<Result<Entry, serde_json::Error>>;
 
 /// Everything below `folder`.
-async fn list(location: &Location, folder: &str) -> Result<Listed, LogError> {
+pub(super) async fn list(location: &Location, folder: &str) -> Result<Listed, LogError> {
     let prefix = location.path(folder).map_err(LogError::Store)?;
     let skip = if location.root.as_ref().is_empty() { 0 } else { location.root.as_ref().len() + 1 };
     let read = || async {
@@ -119,7 +153,7 @@ async fn list(location: &Location, folder: &str) -> Result<Listed, LogError> {
 }
 
 /// The entries of each task's log, by the task's folder.
-fn numbers(logs: &Listed) -> BTreeMap<String, Numbers> {
+pub(super) fn numbers(logs: &Listed) -> BTreeMap<String, Numbers> {
     let mut tasks: BTreeMap<String, Numbers> = BTreeMap::new();
     for (name, written) in logs {
         if let Some((folder, file)) = name.split_once("/log/")

@@ -51,6 +51,16 @@ pub fn encode(batch: &RecordBatch, owner: &str) -> Result<Bytes, FileError> {
     Ok(writer.into_inner()?.into())
 }
 
+/// What a file holds, whosesoever it is.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn decode_any(bytes: Bytes) -> Result<Vec<RecordBatch>, FileError> {
+    let batches = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
+    let wrong = |error: arrow::error::ArrowError| ParquetError::General(error.to_string());
+    batches.map(|batch| Ok(batch.map_err(wrong)?)).collect()
+}
+
 /// What a file holds. It must be `owner`'s, and of the columns of `schema`, but for nullable ones that have come since: those are
 /// null.
 ///

@@ -10,7 +10,7 @@ mod keys;
 mod table;
 
 pub use columns::Columns;
-pub use file::{FileError, decode, encode};
+pub use file::{FileError, decode, decode_any, encode};
 pub use key_columns::{KeyColumns, KeyRows};
 pub use keys::{Keys, Lookup, Span};
 pub use table::{Delta, Table};

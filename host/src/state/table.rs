@@ -66,6 +66,36 @@ impl Table {
         }
     }
 
+    /// An empty table for files of this schema, whoever wrote them.
+    ///
+    /// # Errors
+    /// Columns that no file of a state has.
+    pub fn like(file: &Schema) -> Result<Self, ArrowError> {
+        let named = |prefix: &str| {
+            let fields = file.fields().iter().filter_map(|field| {
+                let name = field.name().strip_prefix(prefix)?;
+                Some(Field::new(name, field.data_type().clone(), field.is_nullable()))
+            });
+            Schema::new(fields.collect::<Vec<_>>())
+        };
+        let keys = named(KEY);
+        let names: Vec<String> = keys.fields().iter().map(|field| field.name().clone()).collect();
+        Ok(Self::new(KeyColumns::new(&keys, &names)?, &Arc::new(named(VALUE)), Lookup::ByStart))
+    }
+
+    /// All that is in it, in the columns of a file.
+    ///
+    /// # Errors
+    /// None that Arrow should have.
+    pub fn all(&self) -> Result<RecordBatch, ArrowError> {
+        let mut slots: Vec<u32> = self.keys.live().collect();
+        slots.sort_unstable_by(|&a, &b| {
+            let order = |slot: u32| (self.keys.key(slot), self.keys.span(slot).start);
+            order(a).cmp(&order(b))
+        });
+        self.file(&Entries { slots, gone: Vec::new() })
+    }
+
     /// The columns of a file: those of the key with `key.` before their names, `window_start`, `window_end`, `gone`, and the
     /// values' with `value.` before theirs.
     pub fn file_schema(&self) -> &SchemaRef {

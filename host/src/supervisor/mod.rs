@@ -52,6 +52,17 @@ pub enum StartError {
         /// What is wrong.
         source: SinkError,
     },
+    /// Rows of a group may be in several partitions, and nobody said that they aren't.
+    #[error(
+        "pipeline {pipeline}: {partitions} partitions are read, and the rows of a group may be in any of them: the results would be \
+         wrong. Where records are in partitions by what makes the group, say so: exchange = \"none\" in `aggregate`"
+    )]
+    Exchange {
+        /// The pipeline.
+        pipeline: String,
+        /// Of all its topics.
+        partitions: usize,
+    },
     /// The object store.
     #[error(transparent)]
     Store(#[from] OpenError),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::commit::{self, LogOptions};
-use crate::config::{Delivery, OnDataLoss, PipelineOptions, Start, StoreOptions};
+use crate::config::{Delivery, Exchange, OnDataLoss, PipelineOptions, Start, StoreOptions};
 use crate::encode::{self, Target, TopicOptions};
 use crate::pipeline::{LATE, Pipeline};
 use crate::registry::Registry;
@@ -41,6 +41,11 @@ pub(super) fn source(options: &PipelineOptions) -> SourceOptions {
 
 pub(super) fn is_exactly_once(options: &PipelineOptions) -> bool {
     options.delivery == Delivery::ExactlyOnce
+}
+
+/// Whether the results would be wrong if rows came from several partitions.
+pub(super) fn needs_one_partition(options: &PipelineOptions) -> bool {
+    options.aggregate.as_ref().is_some_and(|aggregate| aggregate.exchange != Some(Exchange::None))
 }
 
 pub(super) fn log(options: &PipelineOptions) -> LogOptions {

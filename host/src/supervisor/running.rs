@@ -110,6 +110,12 @@ impl Running {
         let name = || pipeline.name().to_owned();
         let of_source = |source| StartError::Source { pipeline: name(), source };
         let consumer = Consumer::connect(plan::source(pipeline.options())).map_err(of_source)?;
+        if plan::needs_one_partition(pipeline.options()) {
+            let partitions = consumer.partitions().map_err(of_source)?.len();
+            if partitions > 1 {
+                return Err(StartError::Exchange { pipeline: name(), partitions });
+            }
+        }
         let topics = plan::topics(&pipeline, &runtime);
         let topics = topics.map_err(|source| StartError::Sink { pipeline: name(), source })?;
         let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
@@ -245,6 +251,10 @@ impl Running {
     /// Starts a task that has been claimed; returns where it begins.
     fn start(&self, queue: PartitionQueue, log: TaskLog, state: Option<StoredState>) -> Result<i64, TaskError> {
         let (partition, start) = (queue.partition.clone(), log.next_offset());
+        if partition.partition > 0 && plan::needs_one_partition(self.pipeline.options()) {
+            let (pipeline, partitions) = (self.name().to_owned(), partition.partition as usize + 1);
+            return Err(TaskError::Fatal(StartError::Exchange { pipeline, partitions }.to_string()));
+        }
         // Tells which entries of the commit log are this instance's.
         tracing::debug!(pipeline = self.name(), %partition, attempt = log.attempt(), start, "claimed");
         let progress = Arc::new(Progress::default());

@@ -1,0 +1,343 @@
+//! Aggregates on a real Kafka: counts are exact whatever dies whenever, in tables and in topics; states that aren't whole, or are
+//! another's, stop the task; what is late goes where it should.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+
+use support::host::{Config, Host};
+use support::kafka::{Cluster, Received, Record};
+use support::reader::Reader;
+use support::servers::{clone, unique};
+use support::store::Place;
+use support::wait::{seconds, until};
+
+const ROUNDS: u32 = 20;
+const PARTITIONS: u64 = 3;
+const STATIONS: u64 = 7;
+/// Event time between two records: 40 s of it are in a thousand.
+const STEP_MS: u64 = 40;
+/// 2026-01-01T00:00:00Z.
+const BEGIN_MS: u64 = 1_767_225_600_000;
+
+/// Entries of turnstiles, in partitions by station.
+#[derive(Clone)]
+struct Entries {
+    cluster: Cluster,
+    topic: String,
+}
+
+impl Entries {
+    fn new(name: &str) -> Self {
+        let entries = Self { cluster: Cluster::shared(), topic: unique(name) };
+        entries.cluster.create_topic(&entries.topic, PARTITIONS as i32, &[]);
+        entries
+    }
+
+    fn send(&self, entries: Range<u64>) {
+        let producer = self.cluster.producer();
+        for i in entries {
+            let station = i % STATIONS;
+            // Each is up to 20 s out of order.
+            let at = BEGIN_MS + i * STEP_MS - (i * 7919) % 20_000;
+            let value = format!(r#"{{"id":"{i}","station_id":{station},"at":{at}}}"#);
+            let partition = Some((station % PARTITIONS) as i32);
+            let record = Record { partition, value: Some(value.as_bytes()), ..Record::default() };
+            producer.send(&self.topic, &record);
+            // One in nine comes twice.
+            if i % 9 == 4 {
+                producer.send(&self.topic, &record);
+            }
+        }
+        producer.flush();
+    }
+
+    /// A pipeline with these keys of `aggregate` and this rest.
+    fn config(&self, place: &Place, aggregate: &str, rest: &str) -> Config {
+        let plugin = clone().join("plugins/cta_summary.wasm");
+        assert!(plugin.is_file(), "{} is missing: run `make plugins`", plugin.display());
+        let Self { topic, cluster } = self;
+        let pipeline = format!(
+            r#"[pipeline.{topic}]
+topic = "{topic}"
+decode = {{ format = "json" }}
+columns = {{ id = "utf8", station_id = {{ type = "int32", nullable = false }}, at = "timestamp" }}
+aggregate = {{ plugin = '{}', key = ["station_id"], {aggregate} }}
+{rest}
+"#,
+            plugin.display()
+        );
+        Config::new(cluster, place, &pipeline)
+    }
+
+    fn control(&self, partition: u64) -> String {
+        format!("_rillgate/{0}/{0}/{partition}", self.topic)
+    }
+
+    /// Files of a task's state, and its last COMMIT.
+    fn state_files(&self, place: &Place, partition: u64) -> Vec<String> {
+        place.list(&format!("{}/state", self.control(partition))).into_keys().collect()
+    }
+}
+
+/// Records that are sent until it is told to stop.
+struct Sending {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Sending {
+    fn start(entries: &Entries) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (entries, is_over, count) = (entries.clone(), Arc::clone(&stop), Arc::clone(&sent));
+        let thread = std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let from = count.load(Ordering::Relaxed);
+                entries.send(from..from + 500);
+                count.store(from + 500, Ordering::Relaxed);
+                // Not to fill the disk while the host starts; nothing waits for it.
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Self { stop, sent, thread }
+    }
+
+    fn finish(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// How many of `sent` records each station has.
+fn expected(sent: u64) -> BTreeMap<u64, u64> {
+    (0..STATIONS).map(|station| (station, (sent + STATIONS - 1 - station) / STATIONS)).collect()
+}
+
+/// Runs the host and kills it, twenty times: while it starts, after it has committed something, at any time after.
+fn kill_again_and_again(config: &Config, seed: u64, mut committed: impl FnMut() -> u64) {
+    let seed = std::env::var("RILLGATE_TEST_SEED").map_or(seed, |seed| seed.parse().unwrap());
+    println!("RILLGATE_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for round in 0..ROUNDS {
+        let mut host = config.run();
+        if round % 3 == 0 {
+            host.kill_after(Duration::from_millis(random.random_range(0..3000)));
+            continue;
+        }
+        let before = committed();
+        until(seconds(60), "a commit", || {
+            host.expect_running();
+            (committed() > before).then_some(())
+        });
+        host.kill_after(Duration::from_millis(random.random_range(0..600)));
+    }
+}
+
+fn counts(place: &Place, table: &str) -> BTreeMap<u64, u64> {
+    if place.list(table).is_empty() {
+        return BTreeMap::new();
+    }
+    let mut reader = Reader::open(place, table, "parquet");
+    let rows = reader.rows("select station_id, cast(sum(count) as bigint) from t group by all");
+    rows.iter().map(|row| (row[0].as_u64().unwrap(), row[1].as_u64().unwrap())).collect()
+}
+
+/// Windows of event time with `dedup`, on files: the sum of all windows is the number of records, each once.
+fn windows_survive_kills(place: &Place, seed: u64) {
+    let entries = Entries::new("windows");
+    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "25s", idle_after = "1s", dedup = ["id"], exchange = "none""#;
+    let table = "counts";
+    let rest = format!(
+        "sink = {{ table = \"{table}\", format = \"parquet\", every = \"200ms\" }}\noutputs = {{ late = {{ table = \"late\" }} }}"
+    );
+    let config = entries.config(place, aggregate, &rest);
+    let sending = Sending::start(&entries);
+    kill_again_and_again(&config, seed, || place.list(table).len() as u64);
+    let sent = sending.finish();
+    let mut host = config.run();
+    until(seconds(120), "every window to be given out", || {
+        host.expect_running();
+        (counts(place, table) == expected(sent)).then_some(())
+    });
+    host.stop();
+    config.verify();
+    assert_eq!(counts(place, table), expected(sent));
+    assert!(place.list("late").is_empty(), "nothing is later than 20 s");
+}
+
+#[test]
+fn windowed_counts_are_exact_after_twenty_kills_on_files() {
+    windows_survive_kills(&Place::local(), 1);
+}
+
+#[test]
+fn windowed_counts_are_exact_after_twenty_kills_on_s3() {
+    windows_survive_kills(&Place::s3(), 2);
+}
+
+/// A running count, each change to a topic: whoever reads committed records sees it go up and never back, to the exact number.
+#[test]
+fn a_running_count_in_a_topic_is_exact_after_twenty_kills() {
+    let (entries, place) = (Entries::new("running"), Place::local());
+    let summary = unique("running_summary");
+    let rest = format!(
+        "sink = {{ topic = \"{summary}\", key = [\"station_id\"], partitions = 1, replication = 1, every = \"200ms\", config = {{ \"cleanup.policy\" = \"compact\" }} }}"
+    );
+    let config = entries.config(&place, r#"exchange = "none""#, &rest);
+    let sending = Sending::start(&entries);
+    let cluster = entries.cluster.clone();
+    kill_again_and_again(&config, 3, || {
+        if cluster.has_topic(&summary) { cluster.end_offset(&summary, 0) as u64 } else { 0 }
+    });
+    let sent = sending.finish();
+    config.catch_up(seconds(120));
+    config.verify();
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    for Received { key, value, .. } in cluster.read_committed(&summary) {
+        let value: Value = serde_json::from_slice(&value.expect("a value")).unwrap();
+        let (station, count) = (value["station_id"].as_u64().unwrap(), value["count"].as_u64().unwrap());
+        assert_eq!(key.as_deref(), Some(station.to_string().as_bytes()));
+        let before = last.insert(station, count).unwrap_or_default();
+        assert!(count > before, "station {station} went from {before} to {count}");
+    }
+    // Without `dedup` those that came twice count twice.
+    let mut expected = expected(sent);
+    (0..sent).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
+    assert_eq!(last, expected);
+
+    let shown = config.host(&["state", "show", &entries.topic]).ends_within(seconds(30)).expect_code(0).output;
+    for (station, count) in expected {
+        let is_shown = |line: &str| {
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            cells.first() == Some(&station.to_string().as_str()) && cells.last() == Some(&count.to_string().as_str())
+        };
+        assert!(shown.lines().any(is_shown), "station {station} with {count} in\n{shown}");
+    }
+}
+
+/// A task that finds its state damaged, gone, or made by other rules says so and how to go on, and writes nothing.
+#[test]
+fn a_state_that_is_not_whole_stops_the_task() {
+    let (entries, place) = (Entries::new("damaged"), Place::local());
+    let rest = "sink = { table = \"damaged\", every = \"200ms\" }";
+    let aggregate = r#"time = "at", window = { tumbling = "1h" }, on = "change", exchange = "none""#;
+    let config = entries.config(&place, aggregate, rest);
+    entries.send(0..1000);
+    config.catch_up(seconds(60));
+    let files = entries.state_files(&place, 0);
+    assert!(!files.is_empty());
+    let before = place.list("damaged");
+    let fails = |config: &Config, words: &[&str]| {
+        let ended = config.host(&["run", "--until-caught-up"]).ends_within(seconds(60)).expect_code(1);
+        words.iter().for_each(|word| assert!(ended.output.contains(word), "{word} in {}", ended.output));
+        assert_eq!(place.list("damaged"), before, "nothing was written");
+    };
+
+    let whole = place.read(&files[0]).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    place.write(&files[0], &damaged);
+    fails(&config, &["state", &files[0], "decided were", "move", &entries.control(0)]);
+
+    let Place::Local(root) = &place else { unreachable!("made above") };
+    std::fs::remove_file(root.path().join(&files[0])).unwrap();
+    fails(&config, &[&files[0], "is not there"]);
+
+    // As `verify` says, too.
+    let verified = config.host(&["verify"]).ends_within(seconds(60)).expect_code(1);
+    assert!(verified.output.contains(&files[0]), "{}", verified.output);
+    place.write(&files[0], &whole);
+    config.verify();
+
+    let other = entries.config(&place, &aggregate.replace("1h", "2h"), rest);
+    fails(&other, &["it is a state of", "Tumbling", "give the pipeline another name"]);
+    let without = Config::new(
+        &entries.cluster,
+        &place,
+        &format!("[pipeline.{0}]\ntopic = \"{0}\"\ndecode = {{ format = \"raw\" }}\n{rest}\n", entries.topic),
+    );
+    without.catch_up(seconds(60));
+
+    // What was there is whole, and goes on.
+    entries.send(1000..1010);
+    config.catch_up(seconds(60));
+}
+
+/// Late rows have a table of their own; rows without event time are dead letters.
+#[test]
+fn late_rows_and_rows_without_event_time_are_not_lost() {
+    let (entries, place) = (Entries::new("late"), Place::local());
+    let rest = "sink = { table = \"counts\", every = \"200ms\" }\noutputs = { late = { table = \"late\" } }";
+    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "1s", idle_after = "1s", exchange = "none""#;
+    let config = entries.config(&place, aggregate, rest);
+    let producer = entries.cluster.producer();
+    let at = |seconds: u64| format!(r#"{{"id":"{seconds}","station_id":1,"at":{}}}"#, BEGIN_MS + seconds * 1000);
+    // The last is the 10 s that the watermark passed with the second.
+    let values = [at(5), at(30), at(6), r#"{"id":"none","station_id":1}"#.to_owned(), at(31), at(9)];
+    for value in &values {
+        let record = Record { partition: Some(0), value: Some(value.as_bytes()), ..Record::default() };
+        producer.send(&entries.topic, &record);
+    }
+    producer.flush();
+    let mut host = config.run();
+    until(seconds(60), "the last window", || {
+        host.expect_running();
+        (counts(&place, "counts").get(&1) == Some(&3)).then_some(())
+    });
+    host.stop();
+    config.verify();
+    let mut late = Reader::open(&place, "late", "parquet");
+    assert_eq!(late.rows("select id from t order by id"), [[Value::from("6")], [Value::from("9")]]);
+    let dead: Vec<String> = place.list("_dead").into_keys().collect();
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    let dead = String::from_utf8(place.read(&dead[0]).unwrap()).unwrap();
+    assert!(dead.contains("the event time, has no value") && dead.contains("\"aggregate\""), "{dead}");
+}
+
+/// Whoever doesn't say that records are in partitions by group gets no wrong results.
+#[test]
+fn several_partitions_without_a_word_about_exchange_are_refused() {
+    let (entries, place) = (Entries::new("exchange"), Place::local());
+    let config =
+        entries.config(&place, r#"time = "at", window = { tumbling = "10s" }"#, "sink = { table = \"counts\" }");
+    let ended = config.host(&["run"]).ends_within(seconds(60)).expect_code(2);
+    assert!(ended.output.contains("3 partitions") && ended.output.contains("exchange = \"none\""), "{}", ended.output);
+}
+
+/// Groups change hands with their partitions.
+#[test]
+fn counts_are_exact_while_instances_come_and_go() {
+    let (entries, place) = (Entries::new("joining"), Place::local());
+    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "25s", idle_after = "2s", dedup = ["id"], exchange = "none""#;
+    let config = entries.config(&place, aggregate, "sink = { table = \"counts\", every = \"200ms\" }");
+    let sending = Sending::start(&entries);
+    let group = format!("rillgate.{}", entries.topic);
+    let mut hosts: Vec<Host> = vec![config.run()];
+    for round in 0..4 {
+        hosts.push(config.run());
+        hosts.push(config.run());
+        until(seconds(60), "three hosts with partitions", || {
+            hosts.iter_mut().for_each(Host::expect_running);
+            (entries.cluster.members_with_partitions(&group) == 3).then_some(())
+        });
+        hosts.remove(0).stop();
+        hosts.remove(usize::from(round % 2 == 0)).kill();
+    }
+    let sent = sending.finish();
+    until(seconds(120), "every window to be given out", || {
+        hosts.iter_mut().for_each(Host::expect_running);
+        (counts(&place, "counts") == expected(sent)).then_some(())
+    });
+    hosts.into_iter().for_each(|host| drop(host.stop()));
+    config.verify();
+    assert_eq!(counts(&place, "counts"), expected(sent));
+}
