@@ -1,6 +1,9 @@
 //! `rillgate state`: what a pipeline remembers, as a table.
 
-use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, SecondsFormat};
 use clap::{Args, Subcommand};
@@ -118,7 +121,15 @@ fn text(batch: &RecordBatch) -> Result<(Vec<String>, Vec<Vec<String>>), arrow::e
     let options = FormatOptions::default().with_null("null");
     let schema = batch.schema();
     let shown: Vec<usize> = (0..batch.num_columns()).filter(|column| schema.field(*column).name() != "gone").collect();
-    let formatters = shown.iter().map(|&column| ArrayFormatter::try_new(batch.column(column), &options));
+    // Arrow's formatter knows zones by their offset.
+    let columns: Vec<ArrayRef> = shown
+        .iter()
+        .map(|&column| match batch.column(column).as_primitive_opt::<TimestampMicrosecondType>() {
+            Some(times) => Arc::new(times.clone().with_timezone("+00:00")),
+            None => Arc::clone(batch.column(column)),
+        })
+        .collect();
+    let formatters = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
     let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
     let plain = |text: String| text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
     let row = |row| formatters.iter().map(|column| plain(column.value(row).to_string())).collect();
