@@ -47,9 +47,9 @@ simulation: tests ## The commit protocol under 10,000 seeded schedules of faults
 bench: tests plugins ## Benchmarks, with the reference job on a real Kafka, into target/bench/results.json
 	trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(BENCH_RESULTS) cargo bench --workspace --bench '*' $(ARGS)
 
-bench-peers: tests plugins ## The reference job beside pyarrow and Spark on the same topic, into the same file
+bench-peers: tests plugins ## The reference job and the windowed one beside pyarrow and Spark on the same topics, into the same file
 	tests/servers/install spark; trap tests/servers/down EXIT; tests/servers/up; RILLGATE_BENCH_RESULTS=$(BENCH_RESULTS) \
-	  cargo bench --workspace --bench reference -- peers
+	  cargo bench --workspace --bench reference -- peers window-peers
 
 bench-figures: ## Puts what the last benchmarks found into docs/benchmarks.md
 	@test -f $(BENCH_RESULTS:.json=.md) || { echo "missing: $(BENCH_RESULTS:.json=.md), which make bench writes"; exit 1; }

@@ -5,7 +5,7 @@
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use rillgate::commit::Commit;
-use rillgate::commit::entry::{Claim, CommittedFile, Entry, FORMAT, file_name, sequence};
+use rillgate::commit::entry::{Claim, CommittedFile, CommittedRecords, Entry, FORMAT, file_name, sequence};
 use rillgate::commit::machine::{Machine, Outcome, Step};
 
 #[derive(Debug, Arbitrary)]
@@ -68,7 +68,9 @@ fn drive(log: &mut Vec<(u64, Entry)>, input: &Input) {
                 log.push((sequence, entry));
                 Outcome::Created
             }
+            Step::Mark { .. } => Outcome::Marked,
             Step::Publish { .. } => Outcome::Published,
+            Step::Send { .. } => Outcome::Sent,
             Step::Acknowledge { end } => {
                 assert_eq!(end, machine.next_offset());
                 Outcome::Acknowledged
@@ -111,6 +113,13 @@ fn json(text: &Text) -> String {
                 xxh3: text.clone(),
                 rows: *dead_letters,
             };
+            let records = |text: &String| CommittedRecords {
+                staged: text.clone(),
+                topic: attempt.clone(),
+                bytes: *skipped,
+                xxh3: text.clone(),
+                rows: *dead_letters,
+            };
             Entry::Commit(Commit {
                 format: FORMAT,
                 attempt: attempt.clone(),
@@ -123,6 +132,7 @@ fn json(text: &Text) -> String {
                 plugins: texts.clone(),
                 config: attempt.clone(),
                 files: texts.iter().map(file).collect(),
+                records: texts.iter().map(records).collect(),
             })
         }
     };

@@ -6,20 +6,32 @@ use metrics::{Counter, Gauge, Histogram, Unit};
 pub const MESSAGES: &str = "rillgate_messages_total";
 /// Bytes of keys and values taken from Kafka.
 pub const MESSAGE_BYTES: &str = "rillgate_message_bytes_total";
-/// Rows written to tables.
+/// Rows written to tables, or staged for topics.
 pub const ROWS: &str = "rillgate_rows_total";
 /// Messages skipped because their value was null or empty.
 pub const SKIPPED: &str = "rillgate_skipped_total";
 /// Messages that became dead letters.
 pub const DEAD_LETTERS: &str = "rillgate_dead_letters_total";
+/// Rows that came too late for all their windows.
+pub const LATE_ROWS: &str = "rillgate_late_rows_total";
+/// Rows that were dropped because their like had been seen.
+pub const DUPLICATES: &str = "rillgate_duplicate_rows_total";
+/// Groups in a task's state.
+pub const GROUPS: &str = "rillgate_groups";
+/// Memory that a task's state takes, about.
+pub const STATE_BYTES: &str = "rillgate_state_bytes";
 /// Epochs decided and published.
 pub const COMMITS: &str = "rillgate_commits_total";
-/// From an epoch's last row to its files being published.
+/// From an epoch's last row to its files being published and its records sent.
 pub const COMMIT_SECONDS: &str = "rillgate_commit_seconds";
 /// The offset after the last one committed.
 pub const COMMITTED_OFFSET: &str = "rillgate_committed_offset";
 /// Tasks that began anew from their last COMMIT.
 pub const RESTARTS: &str = "rillgate_task_restarts_total";
+/// Records sent to topics, in transactions that were committed.
+pub const RECORDS: &str = "rillgate_records_total";
+/// Transactions aborted and begun again.
+pub const ABORTED: &str = "rillgate_transactions_aborted_total";
 /// 1 while a pipeline runs, 0 once it has failed.
 pub const PIPELINE_UP: &str = "rillgate_pipeline_up";
 
@@ -28,11 +40,15 @@ pub fn describe() {
     let counters = [
         (MESSAGES, Unit::Count, "Messages taken from Kafka"),
         (MESSAGE_BYTES, Unit::Bytes, "Bytes of keys and values taken from Kafka"),
-        (ROWS, Unit::Count, "Rows written to tables"),
+        (ROWS, Unit::Count, "Rows written to tables, or staged for topics"),
         (SKIPPED, Unit::Count, "Messages skipped because their value was null or empty"),
         (DEAD_LETTERS, Unit::Count, "Messages that became dead letters"),
+        (LATE_ROWS, Unit::Count, "Rows that came too late for all their windows"),
+        (DUPLICATES, Unit::Count, "Rows that were dropped because their like had been seen"),
         (COMMITS, Unit::Count, "Epochs decided and published"),
         (RESTARTS, Unit::Count, "Tasks that began anew from their last COMMIT"),
+        (RECORDS, Unit::Count, "Records sent to topics, in transactions that were committed"),
+        (ABORTED, Unit::Count, "Transactions aborted and begun again"),
     ];
     for (name, unit, text) in counters {
         metrics::describe_counter!(name, unit, text);
@@ -40,9 +56,11 @@ pub fn describe() {
     metrics::describe_histogram!(
         COMMIT_SECONDS,
         Unit::Seconds,
-        "From an epoch's last row to its files being published"
+        "From an epoch's last row to its files being published and its records sent"
     );
     metrics::describe_gauge!(COMMITTED_OFFSET, Unit::Count, "The offset after the last one committed");
+    metrics::describe_gauge!(GROUPS, Unit::Count, "Groups in a task's state");
+    metrics::describe_gauge!(STATE_BYTES, Unit::Bytes, "Memory that a task's state takes, about");
     metrics::describe_gauge!(PIPELINE_UP, Unit::Count, "1 while a pipeline runs, 0 once it has failed");
 }
 
@@ -59,6 +77,14 @@ pub struct TaskMetrics {
     pub skipped: Counter,
     /// [`DEAD_LETTERS`]
     pub dead_letters: Counter,
+    /// [`LATE_ROWS`]
+    pub late_rows: Counter,
+    /// [`DUPLICATES`]
+    pub duplicates: Counter,
+    /// [`GROUPS`]
+    pub groups: Gauge,
+    /// [`STATE_BYTES`]
+    pub state_bytes: Gauge,
     /// [`COMMITS`]
     pub commits: Counter,
     /// [`COMMIT_SECONDS`]
@@ -78,6 +104,10 @@ impl TaskMetrics {
             rows: metrics::counter!(ROWS, &labels),
             skipped: metrics::counter!(SKIPPED, &labels),
             dead_letters: metrics::counter!(DEAD_LETTERS, &labels),
+            late_rows: metrics::counter!(LATE_ROWS, &labels),
+            duplicates: metrics::counter!(DUPLICATES, &labels),
+            groups: metrics::gauge!(GROUPS, &labels),
+            state_bytes: metrics::gauge!(STATE_BYTES, &labels),
             commits: metrics::counter!(COMMITS, &labels),
             commit_seconds: metrics::histogram!(COMMIT_SECONDS, &labels),
             committed_offset: metrics::gauge!(COMMITTED_OFFSET, &labels),

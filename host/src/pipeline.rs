@@ -3,6 +3,7 @@
 //! What never happens: a pipeline is run that was not opened whole. What is wrong is found here, before any data flows, and
 //! is named by its key in pipelines.toml.
 
+mod aggregate;
 mod describe;
 mod newest;
 #[cfg(test)]
@@ -14,11 +15,13 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::batch::{COLUMN_TYPES, SchemaRef};
-use crate::config::{OutputOptions, PipelineOptions, Problem, TransformOptions, nearest};
+use crate::config::{OutputOptions, PipelineOptions, Problem, Properties, TransformOptions, nearest};
 use crate::decode::{ColumnOptions, DecodeError, Decoder};
-use crate::encode::{TableOptions, TableWriter};
-use crate::plugin::{Chain, Engine, MAIN, Plugin, PluginError, Step, Table, Transform};
+use crate::encode::{Target, TargetWriter};
+use crate::plugin::{Aggregate, Chain, Engine, Limits, MAIN, Plugin, PluginError, Plugins, Step, Table, Transform};
+use crate::window::WindowOptions;
 
+pub use aggregate::LATE;
 pub use describe::{ColumnDescription, Description, TableDescription};
 pub use newest::ask_for_newest;
 
@@ -28,8 +31,24 @@ pub struct Pipeline {
     name: String,
     options: PipelineOptions,
     steps: Vec<Step>,
+    aggregate: Option<AggregateStep>,
     input: SchemaRef,
     tables: Vec<PipelineTable>,
+}
+
+/// How the rows of a pipeline are folded into groups.
+#[derive(Debug, Clone)]
+pub struct AggregateStep {
+    /// The plugin.
+    pub step: Step,
+    /// How rows are grouped.
+    pub window: WindowOptions,
+    /// The columns of the rows.
+    pub rows: SchemaRef,
+    /// The columns of the groups.
+    pub groups: SchemaRef,
+    /// The columns of a state.
+    pub state: SchemaRef,
 }
 
 /// What becomes of one output of a pipeline's plugins.
@@ -39,8 +58,8 @@ pub struct PipelineTable {
     pub output: String,
     /// The columns of its rows.
     pub schema: SchemaRef,
-    /// The table that they go to; `None` if they are dropped.
-    pub options: Option<TableOptions>,
+    /// Where they go; `None` if they are dropped.
+    pub target: Option<Target>,
 }
 
 impl Pipeline {
@@ -59,10 +78,12 @@ impl Pipeline {
             (Some(input), Some(steps)) => open_chain(&path, steps, input, &mut problems),
             _ => None,
         };
-        let tables = chain.map(|chain| tables(&path, options, chain.tables(), &mut problems));
-        match (input, steps, tables) {
-            (Some(input), Some(steps), Some(tables)) if problems.is_empty() => {
-                Ok(Self { name: name.to_owned(), options: options.clone(), steps, input, tables })
+        let given_out =
+            chain.map(|chain| aggregate::given_out(&path, options, engine, base, chain.tables(), &mut problems));
+        let tables = given_out.as_ref().map(|(_, all)| tables(&path, options, all, &mut problems));
+        match (input, steps, given_out, tables) {
+            (Some(input), Some(steps), Some((aggregate, _)), Some(tables)) if problems.is_empty() => {
+                Ok(Self { name: name.to_owned(), options: options.clone(), steps, aggregate, input, tables })
             }
             _ => Err(problems),
         }
@@ -88,9 +109,14 @@ impl Pipeline {
         &self.input
     }
 
+    /// How its rows are folded into groups, if they are.
+    pub fn aggregate(&self) -> Option<&AggregateStep> {
+        self.aggregate.as_ref()
+    }
+
     /// The plugins, in order.
     pub fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.steps.iter().map(|step| &step.plugin)
+        self.steps.iter().chain(self.aggregate.iter().map(|aggregate| &aggregate.step)).map(|step| &step.plugin)
     }
 
     /// SHA-256 of each plugin, in order.
@@ -110,8 +136,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// A plugin fails in `open` that didn't before.
-    pub fn chain(&self) -> Result<Chain, PluginError> {
-        Chain::open(&self.steps, &self.input)
+    pub fn open_plugins(&self) -> Result<Plugins, PluginError> {
+        let open = |AggregateStep { step, rows, groups, .. }: &AggregateStep| {
+            Aggregate::open(&step.plugin, &step.limits, &step.settings, rows, groups)
+        };
+        let aggregate = self.aggregate.as_ref().map(open).transpose()?;
+        Ok(Plugins { chain: Chain::open(&self.steps, &self.input)?, aggregate })
     }
 }
 
@@ -152,17 +182,31 @@ fn steps(
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<Step>> {
     let load = |(at, transform): (usize, &TransformOptions)| {
-        let settings = transform.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        match engine.load(&base.join(&transform.plugin)) {
-            Ok(plugin) => Some(Step { plugin, limits: transform.limits.clone(), settings }),
-            Err(error) => {
-                problems.push(plugin_problem(path, at, &error));
-                None
-            }
-        }
+        let TransformOptions { plugin, settings, limits } = transform;
+        load(&format!("{path}.transform[{at}]"), plugin, settings, limits, engine, base, problems)
     };
     let loaded: Vec<Option<Step>> = options.transform.iter().enumerate().map(load).collect();
     loaded.into_iter().collect()
+}
+
+/// A plugin, loaded, as the options at `path` want it.
+fn load(
+    path: &str,
+    plugin: &str,
+    settings: &Properties,
+    limits: &Limits,
+    engine: &Engine,
+    base: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<Step> {
+    let settings = settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    match engine.load(&base.join(plugin)) {
+        Ok(plugin) => Some(Step { plugin, limits: limits.clone(), settings }),
+        Err(error) => {
+            problems.push(plugin_problem(path, &error));
+            None
+        }
+    }
 }
 
 /// Opens the plugins one by one, so that the one that doesn't fit is known, then together.
@@ -175,21 +219,21 @@ fn open_chain(path: &str, steps: &[Step], input: &SchemaRef, problems: &mut Vec<
                 columns = main.map_or(columns, |table| Arc::clone(&table.schema));
             }
             Err(error) => {
-                problems.push(plugin_problem(path, at, &error));
+                problems.push(plugin_problem(&format!("{path}.transform[{at}]"), &error));
                 return None;
             }
         }
     }
-    let last = steps.len().saturating_sub(1);
-    Chain::open(steps, input).map_err(|error| problems.push(plugin_problem(path, last, &error))).ok()
+    let last = format!("{path}.transform[{}]", steps.len().saturating_sub(1));
+    Chain::open(steps, input).map_err(|error| problems.push(plugin_problem(&last, &error))).ok()
 }
 
-fn plugin_problem(path: &str, at: usize, error: &PluginError) -> Problem {
+fn plugin_problem(path: &str, error: &PluginError) -> Problem {
     let key = match error {
         PluginError::InvalidSetting { .. } => "settings",
         _ => "plugin",
     };
-    let problem = Problem::error(format!("{path}.transform[{at}].{key}"), error.to_string());
+    let problem = Problem::error(format!("{path}.{key}"), error.to_string());
     match error {
         PluginError::Unreadable { .. } => {
             problem.hint("is it built? A relative path starts at the folder of the configuration")
@@ -214,9 +258,9 @@ fn tables(path: &str, options: &PipelineOptions, all: &[Table], problems: &mut V
         }));
     }
     let table_of = |table: &Table| {
-        let (at, options) = match (table.name.as_str(), options.outputs.get(&table.name)) {
-            (MAIN, _) => ("sink".to_owned(), Some(&options.sink.table)),
-            (name, Some(OutputOptions::Sink(sink))) => (format!("outputs.{name}"), Some(&sink.table)),
+        let (at, target) = match (table.name.as_str(), options.outputs.get(&table.name)) {
+            (MAIN, _) => ("sink".to_owned(), Some(&options.sink.target)),
+            (name, Some(OutputOptions::Sink(sink))) => (format!("outputs.{name}"), Some(&sink.target)),
             (name, Some(OutputOptions::Drop)) => (format!("outputs.{name}"), None),
             (name, None) => {
                 let message = format!("a plugin writes to the output `{name}`, which goes nowhere");
@@ -225,11 +269,11 @@ fn tables(path: &str, options: &PipelineOptions, all: &[Table], problems: &mut V
                 ("outputs".to_owned(), None)
             }
         };
-        if let Some(Err(error)) = options.map(|options| TableWriter::new(options, &table.schema)) {
+        if let Some(Err(error)) = target.map(|target| TargetWriter::new(target, &table.schema)) {
             let key = error.key().map(|key| format!(".{key}")).unwrap_or_default();
             problems.push(Problem::error(format!("{path}.{at}{key}"), error.to_string()));
         }
-        PipelineTable { output: table.name.clone(), schema: Arc::clone(&table.schema), options: options.cloned() }
+        PipelineTable { output: table.name.clone(), schema: Arc::clone(&table.schema), target: target.cloned() }
     };
     all.iter().map(table_of).collect()
 }

@@ -4,6 +4,7 @@
 //! on Kafka (uploads and commits run on tokio while it goes on with the next epoch); rows that a COMMIT doesn't account for
 //! are never seen by a reader.
 
+mod aggregate;
 mod epoch;
 mod plan;
 
@@ -15,16 +16,19 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::batch::{Messages, SchemaRef};
-use crate::commit::{LogError, Stage, Store, TaskLog};
+use crate::batch::{Messages, RecordBatch, Rejection, SchemaRef};
+use crate::commit::{LogError, Stage, Store, StoredState, TaskLog};
 use crate::decode::Decoder;
-use crate::encode::{DeadLetters, EncodeError, Output, TableOptions, TableWriter};
+use crate::encode::{DeadLetters, EncodeError, Output, Target, TargetWriter};
 use crate::metrics::TaskMetrics;
-use crate::plugin::{BatchTime, Chain, ChainError};
+use crate::plugin::{BatchTime, ChainError, Plugins, Refusal};
 use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
 
+use aggregate::{Groups, StateDeltas};
 use epoch::Epoch;
-pub use plan::{Plan, Trigger};
+
+pub use aggregate::{GROUPS, SEEN, owner};
+pub use plan::{AggregatePlan, Plan, Trigger};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;
@@ -80,6 +84,8 @@ pub struct Resources {
     pub progress: Arc<Progress>,
     /// Commit at once when this offset is reached.
     pub target: Option<i64>,
+    /// Asks the broker for the offset after the partition's last message; `None`: it doesn't answer. Blocks.
+    pub end_offset: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
 }
 
 /// One partition of one pipeline.
@@ -93,12 +99,14 @@ pub struct Task {
     /// The offset after all that was taken.
     position: i64,
     decoder: Decoder,
+    /// What rows are folded into, where they are.
+    groups: Option<Groups>,
     /// Told when the schemas are known that were lacking.
     schemas: Option<oneshot::Receiver<()>>,
     /// One for each table of the chain.
-    writers: Vec<Option<TableWriter>>,
+    writers: Vec<Option<TargetWriter>>,
     dead: DeadLetters,
-    dead_writer: TableWriter,
+    dead_writer: TargetWriter,
     outputs: Vec<Output>,
     stage: Stage,
     epoch: Epoch,
@@ -117,22 +125,30 @@ enum LogAt {
 
 impl Task {
     /// A task that has been claimed: it begins where its log says.
-    pub fn new(plan: Arc<Plan>, resources: Resources, queue: PartitionQueue, log: TaskLog) -> Result<Self, TaskError> {
+    pub fn new(
+        plan: Arc<Plan>,
+        resources: Resources,
+        queue: PartitionQueue,
+        log: TaskLog,
+        state: Option<StoredState>,
+    ) -> Result<Self, TaskError> {
         let fatal = |error: EncodeError| TaskError::Fatal(error.to_string());
         let partition = queue.partition.clone();
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
+        let groups = plan.aggregate.as_ref().map(|plan| Groups::new(plan, &folder, state)).transpose()?;
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
         let footer = plan.footer();
-        let open = |(options, schema): &(TableOptions, SchemaRef)| {
-            let mut writer = TableWriter::new(options, schema)?;
+        let open = |(target, schema): &(Target, SchemaRef)| {
+            let mut writer = TargetWriter::new(target, schema)?;
             // For files that are closed before their epoch ends.
             writer.set_metadata(&footer);
             Ok(writer)
         };
         let writers = plan.tables.iter().map(|table| table.as_ref().map(open).transpose());
         let dead = DeadLetters::new(plan.dead_letters);
-        let dead_writer = TableWriter::new(&dead.table_options(&plan.pipeline), &dead.schema()).map_err(fatal)?;
+        let dead_target = Target::Table(dead.table_options(&plan.pipeline));
+        let dead_writer = TargetWriter::new(&dead_target, &dead.schema()).map_err(fatal)?;
         let decoder = Decoder::new(&plan.decode, &plan.columns);
         let mut decoder = decoder.map_err(|error| TaskError::Fatal(error.to_string()))?;
         if let Some(registry) = &plan.registry {
@@ -147,13 +163,14 @@ impl Task {
             pending_since: None,
             position: start,
             decoder,
+            groups,
             schemas: None,
             writers: writers.collect::<Result<_, _>>().map_err(fatal)?,
             dead,
             dead_writer,
             outputs: Vec::new(),
             stage,
-            epoch: Epoch::new(start),
+            epoch: Epoch::new(start, log.next_file()),
             generation: log.generation(),
             log: LogAt::Here(Box::new(log)),
             finishing: false,
@@ -188,8 +205,8 @@ impl Task {
         self.position = self.epoch.end;
     }
 
-    /// Does what there is to do: at most one batch. `chain` is the worker's, for this pipeline.
-    pub fn step(&mut self, chain: &mut Chain) -> Result<Stepped, TaskError> {
+    /// Does what there is to do: at most one batch. `plugins` are the worker's, for this pipeline.
+    pub fn step(&mut self, plugins: &mut Plugins) -> Result<Stepped, TaskError> {
         self.hear_of_commit()?;
         let taken = self.take()?;
         let now = Instant::now();
@@ -197,7 +214,7 @@ impl Task {
         let batch_due = self.pending_since.map(|since| since + LINGER);
         let complete = full || self.is_at_target() || batch_due.is_some_and(|due| due <= now);
         if !self.pending.is_empty() && complete && self.has_schemas()? {
-            self.process(chain)?;
+            self.process(plugins)?;
             return Ok(Stepped::Worked);
         }
         // What waits for schemas is woken when they come.
@@ -208,7 +225,7 @@ impl Task {
             self.epoch.since.get_or_insert(now);
         }
         if self.is_due(now) && matches!(self.log, LogAt::Here(_)) {
-            self.commit()?;
+            self.commit(plugins)?;
             return Ok(Stepped::Worked);
         }
         if self.finishing && self.epoch.is_empty() && matches!(self.log, LogAt::Here(_)) {
@@ -217,13 +234,23 @@ impl Task {
         if taken > 0 {
             return Ok(Stepped::Worked);
         }
+        let look_idle = match &mut self.groups {
+            Some(groups) if self.pending.is_empty() => {
+                let (complete, look) = groups.look_idle(self.position, &self.resources);
+                if complete {
+                    self.epoch.since.get_or_insert(now);
+                }
+                look
+            }
+            _ => None,
+        };
         let deciding = matches!(self.log, LogAt::Deciding { .. });
         let epoch_due = self.epoch.since.filter(|_| !deciding).map(|since| since + self.plan.trigger.every);
         // Nobody tells when an upload has made room.
         let room = self.stage.is_full().then(|| now + LOOK);
         // Nor when the partition's last offsets turn out to hold no message.
         let end = self.resources.target.filter(|target| self.position < *target).map(|_| now + LOOK);
-        Ok(Stepped::Idle(batch_due.into_iter().chain(epoch_due).chain(room).chain(end).min()))
+        Ok(Stepped::Idle([batch_due, epoch_due, room, end, look_idle].into_iter().flatten().min()))
     }
 
     /// Whether all schemas are known that what is pending was written by. Those that aren't are asked for, and it is pending
@@ -254,7 +281,7 @@ impl Task {
     }
 
     /// The way of the data: messages, rows, rows as plugins make them, bytes of files.
-    fn process(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
+    fn process(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         // Plugins log within it.
         let _named =
             tracing::info_span!("task", pipeline = %self.plan.pipeline, partition = %self.queue.partition).entered();
@@ -264,23 +291,28 @@ impl Task {
             self.dead.push(messages, rejection.row as usize, "decode", &rejection.reason, None);
         }
 
-        let (mut dead, writers) = (Vec::new(), &self.writers);
-        let check = |table: usize, batch: &_| writers[table].as_ref().map_or(Ok(()), |writer| writer.check(batch));
-        let tables = chain.apply(&decoded.rows, batch_time(messages), &check, &mut dead);
+        let (mut dead, now) = (Vec::new(), batch_time(messages));
+        let (writers, groups, metrics) = (&self.writers, &mut self.groups, &self.metrics);
+        let mut take = |table: usize, batch: &_| match (table, &mut *groups, &mut plugins.aggregate) {
+            (0, Some(groups), Some(aggregate)) => groups.fold(batch, aggregate, now, metrics),
+            _ => writers[table].as_ref().map_or(Ok(()), |writer| {
+                let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
+                writer.check(batch).map_err(refused)
+            }),
+        };
+        let tables = plugins.chain.apply(&decoded.rows, now, &mut take, &mut dead);
         let tables = tables.map_err(|error| self.stopped(&error))?;
         for letter in &dead {
             self.dead.push(messages, letter.message as usize, &letter.stage, &letter.reason, letter.plugin.as_deref());
         }
 
-        let mut rows = 0;
-        for (index, batches) in tables.iter().enumerate() {
-            for batch in batches {
-                let Some(writer) = &mut self.writers[index] else { break };
-                rows += batch.num_rows() as u64;
-                let written = writer.write(batch, &mut self.outputs);
-                written.map_err(|error| self.unwritten(&error))?;
-                self.stage_outputs(index);
-            }
+        // Rows that were folded come out of their groups.
+        let folded = usize::from(self.groups.is_some());
+        for (index, batches) in tables.iter().enumerate().skip(folded) {
+            self.write(index, batches)?;
+        }
+        if let Some((table, late)) = self.groups.as_mut().and_then(Groups::take_late) {
+            self.write(table, &late)?;
         }
         let dead_letters = self.dead.len() as u64;
         if dead_letters > 0 {
@@ -295,7 +327,6 @@ impl Task {
         self.epoch.since.get_or_insert(self.pending_since.unwrap_or_else(Instant::now));
         self.metrics.messages.increment(self.pending.len() as u64);
         self.metrics.message_bytes.increment(self.pending.bytes() as u64);
-        self.metrics.rows.increment(rows);
         self.metrics.skipped.increment(decoded.skipped.into());
         self.metrics.dead_letters.increment(dead_letters);
         self.pending.clear();
@@ -303,9 +334,22 @@ impl Task {
         Ok(())
     }
 
+    /// Writes rows to a table, if it goes anywhere.
+    fn write(&mut self, table: usize, batches: &[RecordBatch]) -> Result<(), TaskError> {
+        for batch in batches {
+            let Some(writer) = &mut self.writers[table] else { break };
+            let written = writer.write(batch, &mut self.outputs);
+            written.map_err(|error| self.unwritten(&error))?;
+            self.stage_outputs(table);
+            self.metrics.rows.increment(batch.num_rows() as u64);
+        }
+        Ok(())
+    }
+
     /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
-    fn commit(&mut self) -> Result<(), TaskError> {
+    fn commit(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
+        let state = self.give_out(plugins)?;
         let metadata = self.plan.footer();
         for index in 0..=self.writers.len() {
             let writer = match self.writers.get_mut(index) {
@@ -317,10 +361,8 @@ impl Task {
             finished.map_err(|error| self.unwritten(&error))?;
             self.stage_outputs(index);
         }
-        let epoch = std::mem::replace(&mut self.epoch, Epoch::new(0));
-        self.epoch.start = epoch.end;
-        self.epoch.end = epoch.end;
-
+        let following = self.epoch.following();
+        let epoch = std::mem::replace(&mut self.epoch, following);
         let staged = self.stage.take();
         let (plan, partition) = (Arc::clone(&self.plan), self.queue.partition.clone());
         let acknowledge = Arc::clone(&self.resources.acknowledge);
@@ -328,8 +370,10 @@ impl Task {
         let thread = std::thread::current();
         self.resources.runtime.spawn(async move {
             let decided = async {
-                let files = staged.finish().await?;
-                let commit = epoch.decide(files, &plan);
+                let mut commit = epoch.decide(staged.finish().await?, &plan);
+                if let Some(state) = state {
+                    commit.state = Some(state.keep(&mut log).await?);
+                }
                 log.commit(commit, |end| acknowledge(&partition, end)).await?;
                 Ok(log)
             };
@@ -339,6 +383,19 @@ impl Task {
         });
         self.log = LogAt::Deciding { began: Instant::now(), answer };
         Ok(())
+    }
+
+    /// Writes the rows of groups that are complete or have changed; returns what has to be written of their states.
+    fn give_out(&mut self, plugins: &mut Plugins) -> Result<Option<StateDeltas>, TaskError> {
+        let (Some(groups), Some(aggregate)) = (&mut self.groups, &mut plugins.aggregate) else { return Ok(None) };
+        let (rows, state) = groups.end_epoch(aggregate).map_err(|reason| {
+            TaskError::Fatal(format!("{} up to offset {}: {reason}", self.queue.partition, self.epoch.end))
+        })?;
+        let (count, bytes) = groups.size();
+        self.metrics.groups.set(count as f64);
+        self.metrics.state_bytes.set(bytes as f64);
+        self.write(0, &rows)?;
+        Ok(Some(state))
     }
 
     fn hear_of_commit(&mut self) -> Result<(), TaskError> {
@@ -384,13 +441,21 @@ impl Task {
     /// Hands what the writers gave out over to the upload.
     fn stage_outputs(&mut self, writer: usize) {
         let table = match self.plan.tables.get(writer) {
-            Some(Some((options, _))) => options.table.clone(),
-            _ => self.dead.table_options(&self.plan.pipeline).table,
+            Some(Some((Target::Table(options), _))) => Ok(options.table.clone()),
+            Some(Some((Target::Topic(options), _))) => Err(options.topic.clone()),
+            _ => Ok(self.dead.table_options(&self.plan.pipeline).table),
         };
         for output in self.outputs.drain(..) {
             match output {
                 Output::Bytes { file, bytes } => self.stage.write(writer, file, bytes),
                 Output::Closed { file, directory, extension, rows } => {
+                    let table = match &table {
+                        Ok(table) => table,
+                        Err(topic) => {
+                            self.stage.close_records(writer, file, topic.clone(), rows);
+                            continue;
+                        }
+                    };
                     let name = self.epoch.next_file(&self.queue.partition, self.generation, extension);
                     let path = match directory.as_str() {
                         "" => format!("{table}/{name}"),
@@ -415,7 +480,7 @@ impl Task {
     /// Whether size or rows say that the epoch ends: past that it takes nothing more, even while the one before is deciding.
     fn is_over_full(&self) -> bool {
         let writers = || self.writers.iter().flatten().chain([&self.dead_writer]);
-        let rows: u64 = writers().map(TableWriter::open_rows).sum();
+        let rows: u64 = writers().map(TargetWriter::open_rows).sum();
         rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
     }
 

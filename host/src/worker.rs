@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Instant;
 
-use crate::plugin::{Chain, PluginError};
+use crate::plugin::{PluginError, Plugins};
 use crate::source::TopicPartition;
 use crate::task::{Stepped, Task, TaskError};
 
 /// Told when a task has ended: by itself with an error, or finished as asked.
 pub type Ended = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
 /// Makes the plugin instances of a pipeline.
-pub type OpenChain = Arc<dyn Fn() -> Result<Chain, PluginError> + Send + Sync>;
+pub type OpenPlugins = Arc<dyn Fn() -> Result<Plugins, PluginError> + Send + Sync>;
 
 enum Command {
-    Add { task: Box<Task>, open: OpenChain, ended: Ended },
+    Add { task: Box<Task>, open: OpenPlugins, ended: Ended },
     Finish { pipeline: String, partition: TopicPartition },
     Drop { pipeline: String, partition: TopicPartition },
     Stop,
@@ -42,7 +42,7 @@ impl Worker {
     }
 
     /// Gives it a task.
-    pub fn add(&self, task: Task, open: OpenChain, ended: Ended) {
+    pub fn add(&self, task: Task, open: OpenPlugins, ended: Ended) {
         self.tell(Command::Add { task: Box::new(task), open, ended });
     }
 
@@ -76,7 +76,7 @@ impl Worker {
 #[derive(Default)]
 struct Floor {
     tasks: Vec<(Task, Ended)>,
-    chains: HashMap<String, Chain>,
+    plugins: HashMap<String, Plugins>,
 }
 
 impl Floor {
@@ -100,9 +100,9 @@ impl Floor {
         match command {
             Command::Add { mut task, open, ended } => {
                 let pipeline = task.plan().pipeline.clone();
-                if let Entry::Vacant(place) = self.chains.entry(pipeline) {
+                if let Entry::Vacant(place) = self.plugins.entry(pipeline) {
                     match open() {
-                        Ok(chain) => drop(place.insert(chain)),
+                        Ok(plugins) => drop(place.insert(plugins)),
                         Err(error) => return ended(Err(TaskError::Fatal(error.to_string()))),
                     }
                 }
@@ -129,8 +129,8 @@ impl Floor {
         let mut index = 0;
         while index < self.tasks.len() {
             let task = &mut self.tasks[index].0;
-            let stepped = match self.chains.get_mut(&task.plan().pipeline) {
-                Some(chain) => task.step(chain),
+            let stepped = match self.plugins.get_mut(&task.plan().pipeline) {
+                Some(plugins) => task.step(plugins),
                 // Opened before the pipeline's first task was taken in, dropped after its last has gone.
                 None => Err(TaskError::Fatal("no plugins".to_owned())),
             };
@@ -157,7 +157,7 @@ impl Floor {
         // The queue goes before the owner hears of it: the partition may come back at once.
         drop(task);
         if !self.tasks.iter().any(|(task, _)| task.plan().pipeline == pipeline) {
-            self.chains.remove(&pipeline);
+            self.plugins.remove(&pipeline);
         }
         ended(result);
     }

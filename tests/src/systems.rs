@@ -26,6 +26,8 @@ fn prefix(system: System) -> (String, &'static str) {
         System::Railway => "railway_station",
         System::SmartCity => "smart_city",
         System::SmartTravel => "smart_travel",
+        System::Cta => "cta",
+        System::Mta => "mta",
     };
     (system.name().replace('-', "_"), folder)
 }
@@ -169,7 +171,8 @@ fn expect_verified(place: &Place, ended: Ended) {
     let verified = lines().filter_map(|line| line.split_once(": verified: ")?.1.split_once(" offsets of "));
     let offsets: Vec<u64> = verified.map(|(offsets, _)| number(offsets)).collect();
     let sent = lines().find_map(|line| line.split_once(" records were sent;")).map(|(sent, _)| number(sent)).unwrap();
-    let topics: usize = System::ALL.iter().map(|system| system.topics().len()).sum();
+    let topics: usize =
+        [System::Railway, System::SmartCity, System::SmartTravel].iter().map(|system| system.topics().len()).sum();
     assert_eq!((offsets.len(), offsets.iter().sum()), (topics, sent), "{}", ended.output);
     assert!(sent > 0 && !ended.output.contains("WRONG"), "{}", ended.output);
 

@@ -76,7 +76,7 @@ pub fn check(
 ) -> Checked {
     match load_flawed(file, overrides) {
         Ok(mut config) => {
-            config.pipelines.retain(|name, _| only.is_empty() || only.iter().any(|prefix| name.starts_with(prefix)));
+            config.pipelines.retain(|name, _| super::is_asked_for(name, only));
             check_config(&config, engine, probe_store)
         }
         Err(mut flawed) => {

@@ -3,6 +3,8 @@
 //! The host is a process of its own (`rillgate run`), so that killing it is a fair test: the demo starts it again, and at the
 //! end proves that every record sent is in the tables once.
 
+mod sights;
+
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -19,8 +21,6 @@ use crate::config::Config;
 use crate::feed::{self, FeedOptions, FeedReport};
 use crate::kafka::EmbeddedBroker;
 
-/// Records a second of each system: a trickle, since the embedded broker keeps no more than 5 MB of a partition.
-const RATE: f64 = 100.0;
 /// Partitions of each topic.
 const PARTITIONS: i32 = 2;
 /// How often the demo says how far it is.
@@ -75,13 +75,24 @@ fn play(args: &DemoArgs) -> Result<Exit, Exit> {
                 scope.spawn(move || send(system, &servers, stop, sent))
             })
             .collect();
-        let watched = watch(&host, &stop, &sent);
+        let watched = watch(&host, &brokers, &stop, &sent);
         stop.store(true, Ordering::Relaxed);
         let reports = feeds.into_iter().map(|feed| feed.join().unwrap_or_else(|_| Err(Exit::Failed)));
         (reports.collect::<Result<Vec<FeedReport>, Exit>>(), watched)
     });
     watched?;
     finish(&host, &reports?)
+}
+
+/// Records a second: a trickle, since the embedded broker keeps no more than 5 MB of a partition; more where records are many in
+/// what they tell of, so that a minute shows something.
+fn rate(system: System) -> f64 {
+    match system {
+        System::Railway | System::SmartCity | System::SmartTravel => 100.0,
+        System::Cta => 200.0,
+        // 50 s of a hundred turnstiles: windows of five minutes, five minutes late, are there after twelve seconds.
+        System::Mta => 500.0,
+    }
 }
 
 /// What the names of a system's pipelines begin with.
@@ -136,7 +147,7 @@ async fn stop_on_signal(stop: Arc<AtomicBool>) {
 fn send(system: System, servers: &str, stop: &AtomicBool, sent: &AtomicU64) -> Result<FeedReport, Exit> {
     let kafka: IndexMap<String, String> = [("bootstrap.servers".to_owned(), servers.to_owned())].into();
     let mut options = FeedOptions::new(system, 42);
-    options.rate = Some(RATE);
+    options.rate = Some(rate(system));
     options.partitions = PARTITIONS;
     let mut before = 0;
     let report = feed::run(&kafka, &options, stop, &mut |now| {
@@ -180,9 +191,14 @@ impl Host<'_> {
 }
 
 /// Keeps a host running until it is time to stop; then stops it.
-fn watch(host: &Host<'_>, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), Exit> {
+fn watch(
+    host: &Host<'_>,
+    brokers: &[(System, EmbeddedBroker)],
+    stop: &AtomicBool,
+    sent: &AtomicU64,
+) -> Result<(), Exit> {
     let mut child = host.start()?;
-    greet(host, &child);
+    greet(host, brokers, &child);
     let (began, mut reported) = (Instant::now(), Instant::now());
     while !stop.load(Ordering::Relaxed) && host.args.time.is_none_or(|time| began.elapsed() < time) {
         std::thread::sleep(TICK);
@@ -204,11 +220,19 @@ fn watch(host: &Host<'_>, stop: &AtomicBool, sent: &AtomicU64) -> Result<(), Exi
     Ok(())
 }
 
-fn greet(host: &Host<'_>, child: &Child) {
+fn greet(host: &Host<'_>, brokers: &[(System, EmbeddedBroker)], child: &Child) {
     let lake = show(&host.args.lake);
     println!("The host runs as pid {}: kill -9 it if you like, the demo starts it again.", child.id());
     println!("Files grow under {lake}/, one folder a table. Look at them with DuckDB:");
-    println!("  SELECT station, count(*) FROM '{lake}/railway_station/train_arrivals/**/*.parquet' GROUP BY station;");
+    let sights = || brokers.iter().map(|(system, broker)| (sights::of(*system), broker.servers()));
+    for (sights, _) in sights() {
+        println!("  {}", sights.query.replace("LAKE", &lake));
+    }
+    for (sights, servers) in sights() {
+        for topic in sights.topics {
+            println!("Results are in the topic {topic}, too:\n  kcat -C -e -b {servers} -t {topic}");
+        }
+    }
     match host.args.time {
         Some(time) => println!("It ends by itself after {}.", humantime::format_duration(time)),
         None => println!("Ctrl-C ends it: everything sent is committed first, and counted."),

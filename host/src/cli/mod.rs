@@ -69,7 +69,8 @@ struct ConfigArgs {
     /// Override a value: `--set pipeline.turnstiles.sink.every=10s`. May be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Only pipelines whose name begins so. May be given more than once.
+    /// Only pipelines whose name begins so; `-` and `_` are the same here, so that a system's name does: `--only smart-city`. May be
+    /// given more than once.
     #[arg(long, value_name = "PREFIX")]
     only: Vec<String>,
 }
@@ -153,13 +154,17 @@ fn log_to_stderr(json: bool, command: &Command) {
 /// The configuration, cut down to the pipelines asked for, or every problem with it.
 fn load(args: &ConfigArgs, json: bool) -> Result<Config, Exit> {
     let mut config = config::load(&args.config, &args.overrides).map_err(|problems| report(&problems, json))?;
-    if !args.only.is_empty() {
-        config.pipelines.retain(|name, _| args.only.iter().any(|prefix| name.starts_with(prefix.as_str())));
-        if config.pipelines.is_empty() {
-            return Err(report(&Problems(vec![none_begins_with(args)]), json));
-        }
+    config.pipelines.retain(|name, _| is_asked_for(name, &args.only));
+    if config.pipelines.is_empty() && !args.only.is_empty() {
+        return Err(report(&Problems(vec![none_begins_with(args)]), json));
     }
     Ok(config)
+}
+
+/// Whether the pipeline's name begins with one of these, or there are none.
+fn is_asked_for(name: &str, only: &[String]) -> bool {
+    let plain = |name: &str| name.replace('-', "_");
+    only.is_empty() || only.iter().any(|prefix| plain(name).starts_with(&plain(prefix)))
 }
 
 fn none_begins_with(args: &ConfigArgs) -> Problem {
@@ -236,4 +241,22 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// A path as given, for messages.
 fn show(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_asked_for;
+
+    #[test]
+    fn pipelines_are_asked_for_by_how_their_names_begin_and_a_systems_name_does() {
+        let asked = |name: &str, only: &[&str]| {
+            is_asked_for(name, &only.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(asked("smart_city_gps_data", &[]));
+        for only in ["smart_city", "smart-city", "smart-city_gps", "s", ""] {
+            assert!(asked("smart_city_gps_data", &[only]) && asked("smart-city-gps-data", &[only]), "{only}");
+        }
+        assert!(asked("cta_weather", &["mta", "cta"]));
+        assert!(!asked("cta_weather", &["mta", "weather"]) && !asked("smart_travel_gps_data", &["smart-city"]));
+    }
 }

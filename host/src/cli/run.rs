@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{ConfigArgs, Exit, Say, load, open, runtime};
 use crate::commit::OpenError;
 use crate::http;
+use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::supervisor::{PipelineStatus, RunOptions, StartError, State, Supervisor};
 
@@ -57,9 +58,9 @@ fn start(args: &RunArgs, json: bool) -> Result<Exit, Exit> {
 
 fn exit_of(error: &StartError) -> Exit {
     match error {
-        StartError::Source { source: SourceError::Property(_), .. } | StartError::Store(OpenError::Invalid { .. }) => {
-            Exit::BadInput
-        }
+        StartError::Source { source: SourceError::Property(_), .. }
+        | StartError::Sink { source: SinkError::Property(_) | SinkError::Differs(_), .. }
+        | StartError::Store(OpenError::Invalid { .. }) => Exit::BadInput,
         _ => Exit::Environment,
     }
 }

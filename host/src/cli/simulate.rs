@@ -13,7 +13,7 @@ use crate::feed::{self, FeedError, FeedOptions};
 
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
-    /// railway, smart-city or smart-travel.
+    /// railway, smart-city, smart-travel, cta or mta.
     system: System,
     #[command(flatten)]
     config: ConfigArgs,

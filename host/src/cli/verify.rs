@@ -55,6 +55,6 @@ pub(super) fn verify_all(config: &Config, json: bool) -> Result<Exit, Exit> {
 
 /// The folders that a pipeline writes: its tables and its dead letters.
 fn folders(name: &str, options: &PipelineOptions) -> Vec<String> {
-    let tables = options.sinks().map(|(_, sink)| sink.table.table.clone());
+    let tables = options.sinks().filter_map(|(_, sink)| sink.target.table().map(|to| to.table.clone()));
     tables.chain([format!("_dead/{name}")]).collect()
 }

@@ -95,6 +95,43 @@ pub struct Commit {
     pub config: String,
     /// Files of tables and dead letters.
     pub files: Vec<CommittedFile>,
+    /// Records for topics. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<CommittedRecords>,
+    /// What the task remembers of all its epochs, where it remembers anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<CommittedState>,
+    /// Number of the next file, in an epoch that begins where this one did: one that holds no offsets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub next_file: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What a task remembers, as its last epoch left it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommittedState {
+    /// No more rows are expected from before it: microseconds of event time since 1970-01-01T00:00:00Z; absent before the first row.
+    pub watermark_us: Option<i64>,
+    /// All its files, those of a table from the oldest to the newest: what a later one says goes over what an earlier one said.
+    pub files: Vec<StateFile>,
+}
+
+/// A file of a task's state. It stays as long as a COMMIT that may be the last one names it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Which of the task's tables it belongs to.
+    pub table: String,
+    /// Where it is, below the task's control folder: `state/<attempt>-<n>`.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// XXH3 (128 bits) of its content, 32 hex digits.
+    pub xxh3: String,
+    /// Rows in it.
+    pub rows: u64,
 }
 
 /// A file of a decided epoch.
@@ -110,6 +147,27 @@ pub struct CommittedFile {
     pub xxh3: String,
     /// Rows in it.
     pub rows: u64,
+}
+
+/// Records of a decided epoch for one topic, in one staged file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommittedRecords {
+    /// Where they are staged, below the task's control folder. Removed once they are sent.
+    pub staged: String,
+    /// The topic that they are sent to.
+    pub topic: String,
+    /// Size of the staged file.
+    pub bytes: u64,
+    /// XXH3 (128 bits) of its content, 32 hex digits.
+    pub xxh3: String,
+    /// Records in it.
+    pub rows: u64,
+}
+
+/// What the transaction that sends the records of a COMMIT leaves in Kafka: its number, and the attempt that wrote it,
+/// since a log that was moved away begins at the same numbers again.
+pub fn mark(sequence: u64, attempt: &str) -> String {
+    format!("{sequence} {attempt}")
 }
 
 /// The name of an entry below `log/`.
@@ -142,5 +200,17 @@ mod tests {
         let text = r#"{"kind":"claim","format":1,"attempt":"a","time":"t","start":5,"last_commit":null,"later":true}"#;
         let entry: Entry = serde_json::from_str(text).unwrap();
         assert_eq!((entry.attempt(), entry.next_offset(), entry.format()), ("a", 5, 1));
+    }
+
+    #[test]
+    fn records_are_in_a_commit_that_has_some_and_nowhere_else() {
+        let without = Entry::Commit(Commit::default());
+        let text = serde_json::to_string(&without).unwrap();
+        assert!(!text.contains("records"), "{text}");
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), without);
+        let (staged, topic, xxh3) = ("stage/a/1".to_owned(), "t".to_owned(), "0".to_owned());
+        let records = CommittedRecords { staged, topic, bytes: 3, xxh3, rows: 2 };
+        let with = Entry::Commit(Commit { records: vec![records], ..Commit::default() });
+        assert_eq!(serde_json::from_str::<Entry>(&serde_json::to_string(&with).unwrap()).unwrap(), with);
     }
 }

@@ -2,17 +2,19 @@
 //! reads a clock: whoever drives it performs its [`Step`]s and tells it the [`Outcome`]s.
 //!
 //! ```text
-//! List -> Read* -> FirstOffset -> Create(CLAIM) -> Publish(last COMMIT again) -> Ready
+//! List -> Read* -> FirstOffset -> Create(CLAIM) -> Publish, Send (last COMMIT again) -> Ready
 //!                                        ^ taken: from the top
-//! Ready -- decide --> Create(COMMIT) -> Publish -> Acknowledge -> Ready
-//!                           ^ taken by another attempt: Fenced, for good
+//! Ready -- decide --> Mark -> Create(COMMIT) -> Publish -> Send -> Acknowledge -> Ready
+//!                                   ^ taken by another attempt: Fenced, for good
 //! ```
 //!
-//! What never happens: a COMMIT n + 1 is never created before n is published; an attempt never creates anything after it
+//! Mark and Send are for epochs with records for topics; others go without.
+//!
+//! What never happens: a COMMIT n + 1 is never created before n is published and sent; an attempt never creates anything after it
 //! was fenced; a COMMIT never begins elsewhere than where the entry before it ended; the tail is never read again in
 //! mid-epoch, only the number that was found taken.
 
-use super::entry::{Claim, Commit, CommittedFile, Entry, FORMAT};
+use super::entry::{self, Claim, Commit, CommittedFile, CommittedRecords, Entry, FORMAT};
 
 /// Claims that lose the race for a number this often in a row give up: something else is wrong.
 const MAX_CLAIMS: u32 = 20;
@@ -40,10 +42,27 @@ pub enum Step {
         /// Its content.
         entry: Entry,
     },
+    /// See to it that Kafka has a mark of this task that won't be forgotten soon: answer [`Outcome::Marked`]. Without one, who
+    /// comes next could not tell whether the records of the COMMIT to come were sent.
+    Mark {
+        /// The offset that goes with it.
+        offset: i64,
+        /// What to leave there if there is none; where there is one it stays as it is.
+        mark: String,
+    },
     /// Give these files their final names, where they don't have them yet: answer [`Outcome::Published`].
     Publish {
         /// The files of the newest COMMIT.
         files: Vec<CommittedFile>,
+    },
+    /// Send these records in one transaction with the mark, unless that mark is there already: answer [`Outcome::Sent`].
+    Send {
+        /// The records of the newest COMMIT.
+        records: Vec<CommittedRecords>,
+        /// The offset that goes with the mark.
+        offset: i64,
+        /// Tells that COMMIT from all others.
+        mark: String,
     },
     /// Tell Kafka how far we are, and remove what is staged: both only help others. Answer [`Outcome::Acknowledged`].
     Acknowledge {
@@ -76,8 +95,12 @@ pub enum Outcome {
     Gone,
     /// No answer, or one that doesn't tell whether it was done: the same step comes again.
     Unclear,
+    /// Kafka has a mark.
+    Marked,
     /// All files have their final names.
     Published,
+    /// All records are sent, and the mark with them.
+    Sent,
     /// Done, or not done: it doesn't matter.
     Acknowledged,
 }
@@ -140,9 +163,12 @@ enum State {
     FindingFirstOffset(Option<i64>),
     Claiming(Claim),
     Republishing,
+    Resending,
     Ready,
+    Marking(Commit),
     Deciding(Commit),
     Publishing,
+    Sending,
     Acknowledging,
     Fenced(String),
 }
@@ -177,6 +203,11 @@ impl Machine {
         self.generation
     }
 
+    /// The number of the newest entry that is known of: once claimed, the attempt's own.
+    pub fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
     /// The newest COMMIT, with its number.
     pub fn last_commit(&self) -> Option<&(u64, Commit)> {
         self.last_commit.as_ref()
@@ -200,6 +231,17 @@ impl Machine {
             State::Republishing | State::Publishing => Step::Publish {
                 files: self.last_commit.as_ref().map(|(_, commit)| commit.files.clone()).unwrap_or_default(),
             },
+            State::Marking(commit) => {
+                Step::Mark { offset: commit.start, mark: entry::mark(self.newest.unwrap_or_default(), &self.attempt) }
+            }
+            State::Resending | State::Sending => match &self.last_commit {
+                Some((sequence, commit)) => Step::Send {
+                    records: commit.records.clone(),
+                    offset: commit.end,
+                    mark: entry::mark(*sequence, &commit.attempt),
+                },
+                None => Step::Send { records: Vec::new(), offset: self.next_offset, mark: String::new() },
+            },
             State::Acknowledging => Step::Acknowledge { end: self.next_offset },
             State::Ready => Step::Ready,
             State::Fenced(by) => Step::Fenced { by: by.clone() },
@@ -211,15 +253,11 @@ impl Machine {
         if !matches!(self.state, State::Ready) {
             return Err(self.unexpected("a decision"));
         }
-        if commit.start != self.next_offset || commit.end <= commit.start {
+        if commit.start != self.next_offset || commit.end < commit.start {
             return Err(ProtocolError::Gap { start: commit.start, end: self.next_offset });
         }
-        self.state = State::Deciding(Commit {
-            attempt: self.attempt.clone(),
-            format: FORMAT,
-            generation: self.generation,
-            ..commit
-        });
+        let commit = Commit { attempt: self.attempt.clone(), format: FORMAT, generation: self.generation, ..commit };
+        self.state = if commit.records.is_empty() { State::Deciding(commit) } else { State::Marking(commit) };
         Ok(())
     }
 
@@ -266,15 +304,22 @@ impl Machine {
                 }
                 State::Listing
             }
-            (State::Republishing, Outcome::Published) => State::Ready,
+            (State::Republishing, Outcome::Published) if self.has_records() => State::Resending,
+            (State::Republishing, Outcome::Published) | (State::Resending, Outcome::Sent) => State::Ready,
+            (State::Marking(commit), Outcome::Marked) => State::Deciding(commit),
             (State::Deciding(commit), Outcome::Created) => self.decided(commit),
             (State::Deciding(commit), Outcome::Taken(entry)) if entry.attempt() == self.attempt => self.decided(commit),
             (State::Deciding(_), Outcome::Taken(entry)) => State::Fenced(entry.attempt().to_owned()),
-            (State::Publishing, Outcome::Published) => State::Acknowledging,
+            (State::Publishing, Outcome::Published) if self.has_records() => State::Sending,
+            (State::Publishing, Outcome::Published) | (State::Sending, Outcome::Sent) => State::Acknowledging,
             (State::Acknowledging, Outcome::Acknowledged) => State::Ready,
             (_, outcome) => return Err(self.unexpected(&format!("{outcome:?}"))),
         };
         Ok(())
+    }
+
+    fn has_records(&self) -> bool {
+        self.last_commit.as_ref().is_some_and(|(_, commit)| !commit.records.is_empty())
     }
 
     fn next_sequence(&self) -> u64 {

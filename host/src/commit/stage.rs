@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::entry::CommittedFile;
+use super::entry::{CommittedFile, CommittedRecords};
 use super::retry::retried;
 use super::store::Store;
 use super::task_log::LogError;
@@ -81,8 +81,15 @@ struct Upload {
 
 #[derive(Debug)]
 struct Closed {
-    file: CommittedFile,
+    file: Decided,
     done: Sending,
+}
+
+/// What the COMMIT says of a staged file.
+#[derive(Debug)]
+enum Decided {
+    File(CommittedFile),
+    Records(CommittedRecords),
 }
 
 /// The closed files of an epoch, on their way into the store.
@@ -90,9 +97,10 @@ struct Closed {
 pub struct Staged(Vec<Closed>);
 
 impl Staged {
-    /// Waits until all of them are there, and says what the COMMIT has to say of them.
-    pub async fn finish(self) -> Result<Vec<CommittedFile>, LogError> {
-        let mut files = Vec::with_capacity(self.0.len());
+    /// Waits until all of them are there, and says what the COMMIT has to say of them: files of tables, and records for
+    /// topics.
+    pub async fn finish(self) -> Result<(Vec<CommittedFile>, Vec<CommittedRecords>), LogError> {
+        let (mut files, mut records) = (Vec::with_capacity(self.0.len()), Vec::new());
         for closed in self.0 {
             match closed.done.await {
                 Ok(result) => result?,
@@ -101,9 +109,12 @@ impl Staged {
                     return Err(LogError::Store(object_store::Error::Generic { store: "upload", source }));
                 }
             }
-            files.push(closed.file);
+            match closed.file {
+                Decided::File(file) => files.push(file),
+                Decided::Records(file) => records.push(file),
+            }
         }
-        Ok(files)
+        Ok((files, records))
     }
 }
 
@@ -155,14 +166,19 @@ impl Stage {
 
     /// Closes a file: `path` is its final name below the store's root.
     pub fn close(&mut self, writer: usize, file: u32, path: String, rows: u64) {
+        self.end(writer, file, |staged, bytes, xxh3| Decided::File(CommittedFile { staged, path, bytes, xxh3, rows }));
+    }
+
+    /// Closes a file of records for a topic: it has no final name.
+    pub fn close_records(&mut self, writer: usize, file: u32, topic: String, rows: u64) {
+        self.end(writer, file, |staged, bytes, xxh3| {
+            Decided::Records(CommittedRecords { staged, topic, bytes, xxh3, rows })
+        });
+    }
+
+    fn end(&mut self, writer: usize, file: u32, decide: impl FnOnce(String, u64, String) -> Decided) {
         let Some(upload) = self.open.remove(&(writer, file)) else { return };
-        let committed = CommittedFile {
-            staged: upload.staged.clone(),
-            path,
-            bytes: upload.bytes,
-            xxh3: upload.hash.finish(),
-            rows,
-        };
+        let file = decide(upload.staged.clone(), upload.bytes, upload.hash.finish());
         let done = match upload.multipart {
             Some((sender, task)) => {
                 let _ = sender.send(upload.parts);
@@ -173,7 +189,7 @@ impl Stage {
                 self.runtime.spawn(upload_whole(self.store.clone(), path, upload.parts, Arc::clone(&self.waiting)))
             }
         };
-        self.closed.push(Closed { file: committed, done });
+        self.closed.push(Closed { file, done });
     }
 
     /// How many files were begun: part of the final names, so that no two files of an epoch have the same.

@@ -4,82 +4,27 @@
 //! Whatever the store answers, nothing moves on before it is certain: errors that may pass are retried, with jitter, for
 //! as long as it takes; a wrong or missing file stops the task.
 
-use std::path::PathBuf;
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
+use object_store::{Error as StoreError, ObjectStoreExt, PutMode};
 use tokio::time::Instant;
 
-use super::entry::{self, Commit, CommittedFile, Entry};
-use super::machine::{Machine, Outcome, ProtocolError, Step};
-use super::retry::{may_pass, retried};
+use super::cleaning::Strays;
+use super::entry::{self, Commit, CommittedFile, CommittedState, Entry};
+use super::machine::{Machine, Outcome, Step};
+use super::retry::retried;
+use super::send::{Sender, Topics};
 use super::stage::checksum;
+use super::state::{self, StateChange, StoredState};
 use super::store::{Location, Store};
 
-/// Why a task's log can't be worked with.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// Another attempt has the task. Drop what isn't decided; whoever owns the partition begins anew.
-    #[error("fenced by {by}")]
-    Fenced {
-        /// The attempt that has it.
-        by: String,
-    },
-    /// The log itself is damaged, or not ours.
-    #[error("commit log {folder}: {source}")]
-    Protocol {
-        /// The task's control folder.
-        folder: String,
-        /// What is wrong.
-        source: ProtocolError,
-    },
-    /// An entry can't be read as one.
-    #[error("commit log entry {path} can't be read: {reason}; restore it, or move {folder} away to begin anew")]
-    BadEntry {
-        /// The entry.
-        path: String,
-        /// The task's control folder.
-        folder: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A table holds a file of a name that we decided on, with other content.
-    #[error(
-        "{path} is there already with other content ({found}, decided {decided}); \
-         it isn't ours: move it away and start again"
-    )]
-    Conflict {
-        /// The file.
-        path: String,
-        /// Size and checksum of what is there.
-        found: String,
-        /// Size and checksum in the COMMIT.
-        decided: String,
-    },
-    /// A decided file is gone, staged and published.
-    #[error("{path} was decided, but neither it nor {staged} is there; someone removed it")]
-    Lost {
-        /// The final name.
-        path: String,
-        /// The staged name.
-        staged: String,
-    },
-    /// Where to begin can't be told.
-    #[error("{reason}")]
-    FirstOffset {
-        /// Why: Kafka is away, or data was lost.
-        reason: String,
-        /// Whether waiting may mend it.
-        may_pass: bool,
-    },
-    /// The store refuses in a way that waiting doesn't mend.
-    #[error("store: {0}")]
-    Store(StoreError),
-}
+pub use super::error::LogError;
 
 /// How long and how safely a log is kept.
 #[derive(Debug, Clone)]
@@ -93,12 +38,14 @@ pub struct LogOptions {
     pub clean_every: u64,
     /// What entries say of when they were written. Nothing is decided by it.
     pub clock: fn() -> DateTime<Utc>,
+    /// Who sends records to topics, for this attempt alone.
+    pub topics: Option<Arc<dyn Topics>>,
 }
 
 impl LogOptions {
     /// As pipelines have them.
     pub const fn new(retention: Duration, exactly_once: bool) -> Self {
-        Self { retention, exactly_once, clean_every: 64, clock: Utc::now }
+        Self { retention, exactly_once, clean_every: 64, clock: Utc::now, topics: None }
     }
 }
 
@@ -108,12 +55,15 @@ const COPIES: usize = 16;
 /// The log of one task, held by one attempt.
 #[derive(Debug)]
 pub struct TaskLog {
-    store: Store,
+    pub(super) store: Store,
     /// `_rillgate/<pipeline>/<topic>/<partition>`, below the control location's root.
-    folder: String,
-    options: LogOptions,
-    machine: Machine,
+    pub(super) folder: String,
+    pub(super) options: LogOptions,
+    pub(super) machine: Machine,
+    sender: Sender,
     written: Instant,
+    /// Files of the state that this attempt has written: their names are never used twice.
+    state_files: u64,
 }
 
 /// Where a task's control files lie, below the control location's root.
@@ -121,22 +71,8 @@ pub fn folder(pipeline: &str, topic: &str, partition: i32) -> String {
     format!("_rillgate/{pipeline}/{topic}/{partition}")
 }
 
-impl LogError {
-    /// Whether the task should begin anew from its last COMMIT; otherwise its pipeline stops.
-    pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Fenced { .. } => true,
-            Self::FirstOffset { may_pass, .. } => *may_pass,
-            Self::Store(error) => may_pass(error),
-            // Many at once: a pause lets one of them through.
-            Self::Protocol { source: ProtocolError::TooManyClaims, .. } => true,
-            _ => false,
-        }
-    }
-}
-
 impl TaskLog {
-    /// Claims the task: fences whoever had it, publishes what it had decided, and removes what it had not.
+    /// Claims the task: fences whoever had it, publishes and sends what it had decided, and removes what it had not.
     /// No other attempt ever has the same name. `first_offset` is asked where to begin, given what the log says; its error is an [`LogError::FirstOffset`].
     pub async fn claim<F, R>(
         store: Store,
@@ -150,8 +86,10 @@ impl TaskLog {
         R: Future<Output = Result<i64, LogError>>,
     {
         let machine = Machine::new(attempt);
-        let mut log = Self { store, folder, options, machine, written: Instant::now() };
-        let (mut strays, mut folders) = (Vec::new(), Vec::new());
+        let sender = Sender::new(options.topics.clone());
+        let written = Instant::now();
+        let mut log = Self { store, folder, options, machine, sender, written, state_files: 0 };
+        let mut strays = Strays::default();
         loop {
             let outcome = match log.machine.step(&log.now()) {
                 Step::FirstOffset { logged } => Outcome::FirstOffset(first_offset(logged).await?),
@@ -159,19 +97,13 @@ impl TaskLog {
                 step => {
                     if matches!(step, Step::Create { .. }) {
                         strays = log.strays().await;
-                        folders = log.local_folders();
                     }
                     log.perform(step).await?
                 }
             };
             log.tell(outcome)?;
         }
-        log.remove(strays).await;
-        for folder in folders {
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
-                tracing::debug!(folder = %folder.display(), %error, "folder stays until the next claim");
-            }
-        }
+        log.remove_strays(strays).await;
         Ok(log)
     }
 
@@ -190,9 +122,48 @@ impl TaskLog {
         self.machine.next_offset()
     }
 
-    /// Decides an epoch and publishes its files. When this returns, every reader sees them.
+    /// Number of the next file of an epoch that begins at [`Self::next_offset`].
+    pub fn next_file(&self) -> u64 {
+        self.machine.last_commit().map(|(_, commit)| commit.next_file).unwrap_or_default()
+    }
+
+    /// What the last COMMIT says of the task's state, if it says anything.
+    pub fn last_state(&self) -> Option<&CommittedState> {
+        self.machine.last_commit().and_then(|(_, commit)| commit.state.as_ref())
+    }
+
+    /// Reads the state that the last COMMIT names. `None`: nothing was ever committed, so there is none yet.
+    pub async fn load_state(&self) -> Result<Option<StoredState>, LogError> {
+        let Some((sequence, _)) = self.machine.last_commit() else { return Ok(None) };
+        match self.last_state() {
+            Some(committed) => state::load(&self.store, &self.folder, committed).await.map(Some),
+            None => Err(LogError::BadState {
+                path: self.entry_path(*sequence),
+                folder: self.folder.clone(),
+                wrong: "names none: what came before it was not aggregated. Give the pipeline another name".to_owned(),
+            }),
+        }
+    }
+
+    /// Uploads what has changed of the state since the last COMMIT; the next one has to say what this returns.
+    pub async fn keep_state(
+        &mut self,
+        watermark_us: Option<i64>,
+        changes: Vec<StateChange>,
+    ) -> Result<CommittedState, LogError> {
+        let (attempt, files) = (self.machine.attempt(), &mut self.state_files);
+        let name = || {
+            *files += 1;
+            format!("state/{attempt}-{files}")
+        };
+        let before = self.machine.last_commit().and_then(|(_, commit)| commit.state.as_ref());
+        state::keep(&self.store, &self.folder, before, watermark_us, changes, name).await
+    }
+
+    /// Decides an epoch, publishes its files and sends its records. When this returns, every reader sees them.
     /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
     pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
+        let state_before = state::paths(&self.store, &self.folder, self.last_state());
         self.give_up_if_silent();
         if !matches!(self.machine.step(""), Step::Fenced { .. }) {
             let decided = self.machine.decide(commit);
@@ -204,6 +175,7 @@ impl TaskLog {
                 Step::Acknowledge { end } => {
                     acknowledge(end);
                     self.remove_staged().await;
+                    self.remove_state(state_before.clone()).await;
                     self.tell(Outcome::Acknowledged)?;
                 }
                 step => {
@@ -237,20 +209,47 @@ impl TaskLog {
         silent
     }
 
-    async fn perform(&self, step: Step) -> Result<Outcome, LogError> {
+    async fn perform(&mut self, step: Step) -> Result<Outcome, LogError> {
         Ok(match step {
             Step::List => Outcome::Listed(self.newest().await?),
             Step::Read { sequence } => self.read(sequence).await?.map_or(Outcome::Gone, Outcome::Entry),
             Step::Create { sequence, entry } => self.create(sequence, &entry).await?,
             Step::Publish { files } => {
-                let publish = |file| async move { self.publish(&file).await };
+                let log = &*self;
+                let publish = |file| async move { log.publish(&file).await };
                 futures::stream::iter(files).map(publish).buffer_unordered(COPIES).try_collect::<()>().await?;
                 Outcome::Published
+            }
+            Step::Mark { offset, mark } => {
+                self.sender.mark(offset, mark).await?;
+                Outcome::Marked
+            }
+            Step::Send { records, offset, mark } => {
+                if self.sender.take_over().await? {
+                    self.is_newest().await?;
+                }
+                let (store, folder) = (&self.store, &self.folder);
+                self.sender.send(store, folder, self.options.exactly_once, records, offset, mark).await?;
+                Outcome::Sent
             }
             Step::Fenced { by } => return Err(LogError::Fenced { by }),
             // Answered by `claim` and `commit`, which know whom to ask.
             Step::FirstOffset { .. } | Step::Acknowledge { .. } | Step::Ready => Outcome::Unclear,
         })
+    }
+
+    /// Fails if another attempt has claimed meanwhile. Whoever claims later takes the records over later, too: it fences
+    /// this attempt at Kafka, or finds its mark there.
+    async fn is_newest(&mut self) -> Result<(), LogError> {
+        if self.give_up_if_silent() {
+            let Step::Fenced { by } = self.machine.step("") else { return Ok(()) };
+            return Err(LogError::Fenced { by });
+        }
+        let next = self.machine.newest().map_or(0, |newest| newest + 1);
+        match self.read(next).await? {
+            Some(entry) => Err(LogError::Fenced { by: entry.attempt().to_owned() }),
+            None => Ok(()),
+        }
     }
 
     async fn newest(&self) -> Result<Option<u64>, LogError> {
@@ -331,75 +330,11 @@ impl TaskLog {
         }
     }
 
-    /// Removes what the published epoch had staged. Whatever stays is removed by the next claim.
-    async fn remove_staged(&self) {
-        let Some((_, commit)) = self.machine.last_commit() else { return };
-        let paths = commit.files.iter().filter_map(|file| {
-            let path = self.control(&format!("{}/{}", self.folder, file.staged));
-            path.map_err(|error| tracing::debug!(%error, "staged file stays")).ok()
-        });
-        self.remove(paths.collect()).await;
-    }
-
-    /// What attempts before this one have staged. Asked before the CLAIM is created: whose files are there then is fenced by
-    /// it, and what they had decided is published before the files go. Asked later, a successor's could be among them.
-    async fn strays(&self) -> Vec<Path> {
-        let Ok(prefix) = self.control(&format!("{}/stage", self.folder)) else { return Vec::new() };
-        let listed = self.store.control.store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await;
-        listed.unwrap_or_else(|error| {
-            tracing::debug!(%error, "files staged by earlier attempts stay until the next claim");
-            Vec::new()
-        })
-    }
-
-    /// On local disk, the folders of attempts before this one, for the same reason and at the same time as [`Self::strays`]:
-    /// what an upload had written when its process was killed lies there, and object_store neither lists nor deletes it.
-    fn local_folders(&self) -> Vec<PathBuf> {
-        let stage = self.store.control.local_path(&format!("{}/stage", self.folder));
-        let entries = stage.and_then(|stage| std::fs::read_dir(stage).ok());
-        entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
-    }
-
-    /// Removes log entries past their retention, by the store's own clock, but never the newest two.
-    async fn clean(&self) {
-        let Ok(prefix) = self.control(&format!("{}/log", self.folder)) else { return };
-        let listed: Result<Vec<_>, _> = self.store.control.store.list(Some(&prefix)).try_collect().await;
-        let Ok(mut entries) = listed else { return };
-        entries.retain(|meta| sequence_of(&meta.location).is_some());
-        entries.sort_by(|a, b| a.location.cmp(&b.location));
-        let Some(newest) = entries.last().map(|meta| meta.last_modified) else { return };
-        let needed = self.machine.last_commit().map(|(sequence, _)| *sequence).unwrap_or_default();
-        entries.truncate(entries.len().saturating_sub(2));
-        let is_old = |meta: &ObjectMeta| {
-            let age = (newest - meta.last_modified).to_std().unwrap_or_default();
-            age > self.options.retention && sequence_of(&meta.location).is_some_and(|sequence| sequence < needed)
-        };
-        // Oldest first, and none after one that stays, so that there is never a hole.
-        for meta in entries.iter().take_while(|meta| is_old(meta)) {
-            match self.store.control.store.delete(&meta.location).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "the commit log keeps old entries until it is cleaned again");
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn remove(&self, paths: Vec<Path>) {
-        for path in paths {
-            match self.store.control.store.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => tracing::debug!(%path, %error, "control file stays"),
-            }
-        }
-    }
-
     fn now(&self) -> String {
         (self.options.clock)().to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    fn control(&self, relative: &str) -> Result<Path, LogError> {
+    pub(super) fn control(&self, relative: &str) -> Result<Path, LogError> {
         self.store.control.path(relative).map_err(LogError::Store)
     }
 
@@ -430,6 +365,6 @@ pub(super) async fn fingerprint(location: &Location, path: &Path) -> Result<Opti
     }
 }
 
-fn sequence_of(path: &Path) -> Option<u64> {
+pub(super) fn sequence_of(path: &Path) -> Option<u64> {
     entry::sequence(path.filename()?)
 }

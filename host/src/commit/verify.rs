@@ -182,16 +182,18 @@ async fn read_log(
 }
 
 /// The number of the last entry that is none of the log's any more. A writer who was stopped until its number had been
-/// cleaned away writes it again, and gives itself up: nobody goes by that entry. It is younger than the one after it, which
-/// doesn't follow from it.
+/// cleaned away writes it again, and gives itself up: nobody goes by that entry. It is younger than one that comes after it, and
+/// doesn't lead to the next: numbers are missing, or what it says doesn't fit.
 fn late(entries: &Numbers, found: &[(u64, Read)]) -> Option<u64> {
     let is_late = |pair: &&[(u64, Read)]| {
         let [(number, entry), (next, after)] = pair else { return false };
-        let follows = match (entry, after) {
-            (Some(Ok(entry)), Some(Ok(after))) => *next == *number + 1 && follows(entry, after),
+        let leads_on = match (entry, after) {
+            _ if *next != *number + 1 => false,
+            (Some(Ok(entry)), Some(Ok(after))) => follows(entry, after),
             _ => true,
         };
-        !follows && entries.get(number) > entries.get(next)
+        // There may be several such entries, one after another.
+        !leads_on && entries.range(next..).map(|(_, written)| written).min() < entries.get(number)
     };
     found.windows(2).rfind(is_late).map(|pair| pair[0].0)
 }
@@ -226,7 +228,7 @@ fn check_offsets(task: &str, history: &[(u64, Entry)], report: &mut Report) {
                 attempt = Some(&claim.attempt);
             }
             Entry::Commit(commit) => {
-                if next.is_some_and(|next| next != commit.start) || commit.end <= commit.start {
+                if next.is_some_and(|next| next != commit.start) || commit.end < commit.start {
                     let (start, end) = (commit.start, commit.end);
                     let expected = next.unwrap_or(start);
                     report.problems.push(format!(

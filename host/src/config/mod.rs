@@ -4,6 +4,7 @@
 //! ([`raw`]), [`resolve`] makes sense of those ([`options`]). Each step goes on after a mistake, so one run reports
 //! them all. Nothing here opens a plugin or connects to anything.
 
+mod aggregate;
 mod expand;
 mod explain;
 mod kafka;
@@ -16,6 +17,7 @@ mod read;
 mod resolve;
 mod schema;
 mod secret;
+mod sink;
 mod source;
 mod store;
 #[cfg(test)]
@@ -31,15 +33,17 @@ use toml::de::{DeTable, DeValue};
 
 pub use crate::encode::DeadLetterFormat;
 pub use crate::registry::RegistryOptions;
+pub use aggregate::{AggregateOptions, Exchange};
 pub use explain::nearest;
 pub use options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, PipelineOptions, Properties, SinkOptions,
-    Start, StoreOptions, TransformOptions,
+    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions,
+    TransformOptions,
 };
 pub use overrides::ENVIRONMENT;
 pub use problem::{Problem, Problems, Severity};
 pub use schema::json_schema;
 pub use secret::{MASK, is_secret};
+pub use sink::{OutputOptions, SinkOptions};
 pub use source::Location;
 
 use overrides::{Override, OverrideError};

@@ -10,14 +10,15 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::Deserializer;
 use sha2::{Digest, Sha256};
 
+use super::aggregate::AggregateOptions;
 use super::secret::{MASK, is_secret};
-use super::units::{self, Text};
+use super::sink::{OutputOptions, SinkOptions};
+use super::units::Text;
 use crate::decode::{ColumnOptions, DecodeOptions};
-use crate::encode::{DeadLetterFormat, TableOptions};
+use crate::encode::DeadLetterFormat;
 use crate::plugin::Limits;
 
 /// Names and values, in the order of the file. Printing it masks what looks secret.
@@ -113,6 +114,8 @@ pub struct PipelineOptions {
     pub columns: IndexMap<String, ColumnOptions>,
     /// The plugins that the rows go through, in order.
     pub transform: Vec<TransformOptions>,
+    /// How the rows are folded into groups, after the transforms.
+    pub aggregate: Option<AggregateOptions>,
     /// Where the rows end up.
     pub sink: SinkOptions,
     /// Where the rows of the plugins' named outputs end up.
@@ -171,86 +174,6 @@ pub struct TransformOptions {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
-}
-
-/// Where rows end up, and when its files are closed. Whichever of `every`, `size` and `rows` comes first commits all
-/// that the task has open.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SinkOptions {
-    /// The table of files.
-    #[serde(flatten)]
-    pub table: TableOptions,
-    /// Time after which files are closed: `"180s"`, `"5m"`. 60 s unless said otherwise.
-    #[serde(default = "default_every", deserialize_with = "units::every")]
-    #[schemars(with = "String", default = "default_every_text")]
-    pub every: Duration,
-    /// Size of the largest file at which files are closed: `"128MiB"` (the default) or a number of bytes.
-    #[serde(default = "default_size", deserialize_with = "units::size")]
-    #[schemars(schema_with = "size_schema")]
-    pub size: u64,
-    /// Rows at which files are closed. No limit unless given.
-    #[serde(default, deserialize_with = "units::rows")]
-    #[schemars(range(min = 1))]
-    pub rows: Option<u64>,
-}
-
-fn default_every() -> Duration {
-    Duration::from_secs(60)
-}
-
-fn default_every_text() -> String {
-    "60s".to_owned()
-}
-
-fn default_size() -> u64 {
-    128 << 20
-}
-
-fn size_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "integer"], "default": "128MiB" })
-}
-
-/// Where the rows of a named output end up.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OutputOptions {
-    /// Nowhere: `"drop"`.
-    Drop,
-    /// In a table of their own.
-    Sink(Box<SinkOptions>),
-}
-
-impl<'de> Deserialize<'de> for OutputOptions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct DropOrSink;
-        impl<'de> Visitor<'de> for DropOrSink {
-            type Value = OutputOptions;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a sink like { table = \"late\" }, or \"drop\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<OutputOptions, E> {
-                match text {
-                    "drop" => Ok(OutputOptions::Drop),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                }
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OutputOptions, A::Error> {
-                let sink = SinkOptions::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(OutputOptions::Sink(Box::new(sink)))
-            }
-        }
-        deserializer.deserialize_any(DropOrSink)
-    }
-}
-
-impl JsonSchema for OutputOptions {
-    fn schema_name() -> Cow<'static, str> {
-        "OutputOptions".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let sink = generator.subschema_for::<SinkOptions>();
-        json_schema!({ "anyOf": [{ "type": "string", "const": "drop" }, sink] })
-    }
 }
 
 /// How dead letters are written.

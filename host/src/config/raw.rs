@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected};
 use std::time::Duration;
 
-use super::options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, OutputOptions, Properties, SinkOptions, Start,
-    TransformOptions,
-};
+use super::aggregate::AggregateOptions;
+use super::options::{DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, Properties, Start, TransformOptions};
+use super::sink::{OutputOptions, SinkOptions};
 use super::units;
 use crate::decode::{ColumnOptions, DecodeOptions};
 
@@ -101,6 +100,8 @@ pub(super) struct Pipeline {
     /// The plugins that the rows go through, in order. None: the rows go to the sink as they are.
     #[serde(default)]
     pub(super) transform: Vec<TransformOptions>,
+    /// How the rows are folded into groups, after the transforms. Without it they go to the sink as they are.
+    pub(super) aggregate: Option<AggregateOptions>,
     /// Where the rows end up.
     #[schemars(required)]
     pub(super) sink: Option<SinkOptions>,

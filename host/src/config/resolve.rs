@@ -2,9 +2,11 @@
 
 use indexmap::IndexMap;
 
-use super::options::{OutputOptions, PipelineOptions, Properties, StoreOptions};
+use super::options::{PipelineOptions, Properties, StoreOptions};
 use super::read::Report;
-use super::{kafka, raw, store};
+use super::sink::OutputOptions;
+use super::{aggregate, kafka, raw, store};
+use crate::encode::Target;
 use crate::registry::RegistryOptions;
 
 /// The parts of a configuration. Where something required is missing the part is absent and the reason has been reported.
@@ -98,6 +100,10 @@ fn pipeline(
     }
     let topics = topics(&path, given.topic, given.topics, report);
     let group = given.group.unwrap_or_else(|| format!("rillgate.{name}"));
+    if group.starts_with("rillgate.") && group.ends_with(".epochs") {
+        let message = format!("the group `{group}` is one of those in which rillgate keeps what it has sent to topics");
+        report.error(&format!("{path}.group"), message, "choose a name that doesn't end in `.epochs`");
+    }
     if group.is_empty() {
         report.error(&format!("{path}.group"), "a consumer group's name can't be empty", "leave `group` out");
     }
@@ -105,13 +111,21 @@ fn pipeline(
         required(report, &path, "decode", "how the values are written: decode = { format = \"json\" }");
     }
     if given.sink.is_none() {
-        required(report, &path, "sink", "where the rows end up: sink = { table = \"folder/of/the/table\" }");
+        required(
+            report,
+            &path,
+            "sink",
+            "where the rows end up: sink = { table = \"folder/of/the/table\" }, or { topic = \"name\" }",
+        );
     }
     for (at, transform) in given.transform.iter().enumerate() {
         if transform.plugin.is_empty() {
             let path = format!("{path}.transform[{at}].plugin");
             report.error(&path, "the plugin's file is not named", "plugins/NAME.wasm, from the configuration's folder");
         }
+    }
+    if let Some(options) = &given.aggregate {
+        aggregate::check(&format!("{path}.aggregate"), options, report);
     }
     let own = kafka::resolve(&format!("{path}.kafka"), given.kafka, base, report);
     Some(PipelineOptions {
@@ -121,6 +135,7 @@ fn pipeline(
         decode: given.decode?,
         columns: given.columns,
         transform: given.transform,
+        aggregate: given.aggregate,
         sink: given.sink?,
         outputs: given.outputs,
         dead_letters: given.dead_letters,
@@ -153,16 +168,20 @@ fn topics(path: &str, topic: Option<String>, topics: Option<Vec<String>>, report
     }
     for (at, topic) in all.iter().enumerate() {
         let path = if key == "topic" { format!("{path}.topic") } else { format!("{path}.topics[{at}]") };
-        let legal = topic.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-        if !legal || topic.is_empty() || topic.len() > 249 || topic == "." || topic == ".." {
-            let hint = "1 to 249 letters, digits, `.`, `_` and `-`, says Kafka";
-            report.error(&path, format!("`{topic}` can't be a topic's name"), hint);
-        }
+        check_topic(&path, topic, report);
         if all[..at].contains(topic) {
             report.error(&path, format!("the topic `{topic}` is named twice"), "name it once");
         }
     }
     Some(all)
+}
+
+fn check_topic(path: &str, topic: &str, report: &mut Report) {
+    let legal = topic.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if !legal || topic.is_empty() || topic.len() > 249 || topic == "." || topic == ".." {
+        let hint = "1 to 249 letters, digits, `.`, `_` and `-`, says Kafka";
+        report.error(path, format!("`{topic}` can't be a topic's name"), hint);
+    }
 }
 
 /// One folder, one table: names are legal, none is used twice, none lies inside of another.
@@ -175,8 +194,21 @@ fn check_tables(pipelines: &IndexMap<String, raw::Pipeline>, report: &mut Report
         });
         let main = pipeline.sink.iter().map(|sink| (format!("pipeline.{name}.sink"), sink));
         for (path, sink) in main.chain(outputs) {
-            check_table(&path, &sink.table.table, &seen, report);
-            seen.push((path, &sink.table.table));
+            match &sink.target {
+                Target::Table(to) => {
+                    check_table(&path, &to.table, &seen, report);
+                    seen.push((path, &to.table));
+                }
+                Target::Topic(to) => {
+                    let path = format!("{path}.topic");
+                    check_topic(&path, &to.topic, report);
+                    let read = pipeline.topics.iter().flatten().chain(&pipeline.topic);
+                    if read.into_iter().any(|topic| *topic == to.topic) {
+                        let message = format!("the pipeline reads the topic `{}` that it writes", to.topic);
+                        report.error(&path, message, "its own records would go round without end: name another topic");
+                    }
+                }
+            }
         }
     }
 }

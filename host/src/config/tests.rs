@@ -100,7 +100,7 @@ sink = {{ table = 'a', format = 'csv', max_open_files = 'x', rows = 0, every = '
 max_batch_rows = 0
 log_retention = '119m'
 start = 'yesterday'
-aggregate = {{ plugin = 'x' }}
+aggregat = {{ plugin = 'x' }}
 "
     );
     check(
@@ -123,7 +123,7 @@ aggregate = {{ plugin = 'x' }}
             "13:18 pipeline.p.max_batch_rows: must be between 1 and 1000000",
             "14:17 pipeline.p.log_retention: must be at least \"3h\"",
             "15:9 pipeline.p.start: expected \"earliest\", \"latest\" or a time like \"2026-01-31T06:00:00Z\", found the string \"yesterday\"",
-            "16:1 pipeline.p.aggregate: unknown key `aggregate`",
+            "16:1 pipeline.p.aggregat: unknown key `aggregat`",
         ],
     );
 }
@@ -210,7 +210,7 @@ fn environment_expands_inside_of_values_only() {
     );
     let config = good(&text, &[]);
     let pipeline = &config.pipelines["q"];
-    assert_eq!(pipeline.sink.table.table, "from/env/q");
+    assert_eq!(pipeline.sink.target.table().unwrap().table, "from/env/q");
     assert_eq!((pipeline.sink.rows, pipeline.sink.every), (Some(500), Duration::from_secs(5)));
     let settings: Vec<_> = pipeline.transform[0].settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(settings, [("a", "'\"\n[x]"), ("b", "12"), ("c", "true"), ("d", "${x}")]);
@@ -238,7 +238,7 @@ fn flags_go_over_the_environment_and_that_over_the_file() {
     let config = good(&text, &overrides);
     let pipeline = &config.pipelines["p"];
     assert_eq!((pipeline.sink.every, pipeline.group.as_str()), (Duration::from_secs(30), "5"));
-    assert_eq!(pipeline.sink.table.partition_by, ["date"]);
+    assert_eq!(pipeline.sink.target.table().unwrap().partition_by, ["date"]);
     assert_eq!(pipeline.transform[0].settings["keep"], "all");
     assert_eq!(pipeline.kafka["session.timeout.ms"], "9000");
     assert_eq!(config.store.options["aws_region"], "eu-central-1");
@@ -320,7 +320,7 @@ fn defaults_and_everything_given() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!((defaults.group.as_str(), defaults.start), ("rillgate.p", Start::Earliest));
     assert_eq!((defaults.sink.every, defaults.sink.size), (Duration::from_secs(60), 128 << 20));
-    assert_eq!((defaults.sink.table.format, defaults.max_batch_rows), (Format::Parquet, 8192));
+    assert_eq!((defaults.sink.target.table().unwrap().format, defaults.max_batch_rows), (Format::Parquet, 8192));
     assert_eq!((defaults.delivery, defaults.on_data_loss), (Delivery::ExactlyOnce, OnDataLoss::Fail));
     assert_eq!(defaults.log_retention, Duration::from_secs(604_800));
     assert_eq!(config.locate("pipeline.p.sink.partition_by").unwrap().line, 6);

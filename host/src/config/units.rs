@@ -10,6 +10,8 @@ const MIN_EVERY: Duration = Duration::from_millis(100);
 /// Log entries are what a stalled writer trips over, so they stay for at least this long: half of it is how long a writer may be
 /// silent, the other half how far the store's clock may jump meanwhile.
 const MIN_LOG_RETENTION: Duration = Duration::from_secs(3 * 3600);
+/// Whoever is idle for less is just slow; and the broker is asked each time.
+const MIN_IDLE: Duration = Duration::from_secs(1);
 /// More rows than this in a batch gain nothing and need memory in the plugin.
 const MAX_BATCH_ROWS: u64 = 1_000_000;
 
@@ -21,6 +23,16 @@ pub(super) fn every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durati
 /// `"7d"`, at least three hours.
 pub(super) fn log_retention<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     duration(deserializer, MIN_LOG_RETENTION)
+}
+
+/// `"5m"`; nothing at all is fine.
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    duration(deserializer, Duration::ZERO)
+}
+
+/// `"1m"`, at least a second.
+pub(super) fn idle<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer, MIN_IDLE).map(Some)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D, min: Duration) -> Result<Duration, D::Error> {
@@ -43,7 +55,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D, min: Duration) -> Result
 }
 
 /// `"128MiB"`, or a number of bytes.
-pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Clone, Copy)]
     struct Size;
     impl Visitor<'_> for Size {
@@ -63,6 +75,19 @@ pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D:
         }
     }
     deserializer.deserialize_any(Size)
+}
+
+/// The same where there may be none.
+pub(super) fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    size(deserializer).map(Some)
+}
+
+/// A number of partitions or replicas, at least 1.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    match i32::deserialize(deserializer)? {
+        ..1 => Err(de::Error::custom("must be at least 1; leave the key out for the cluster's default")),
+        count => Ok(Some(count)),
+    }
 }
 
 /// A number of rows, at least 1.

@@ -1,4 +1,4 @@
-//! Batches into the bytes of files: Parquet, CSV or JSON lines, by Hive partition.
+//! Batches into the bytes of files: Parquet, CSV or JSON lines, by Hive partition; and into records for topics.
 //!
 //! Encode never does I/O and never waits: whoever calls it streams the bytes on as they are complete.
 
@@ -11,15 +11,21 @@ mod options;
 mod parquet;
 mod partition;
 mod plan;
+mod records;
 mod split;
 mod table;
+mod target;
 mod text;
+mod topic;
 
 pub use avro::{AvroEncoder, AvroRows};
 pub use dead::{DeadLetterFormat, DeadLetters};
 pub use error::EncodeError;
 pub use options::{Compression, Format, TableOptions};
+pub use records::{RecordWriter, Records, StagedRecords};
 pub use table::{FileId, Output, TableWriter};
+pub use target::{Target, TargetWriter};
+pub use topic::{RecordFormat, TopicOptions};
 
 #[cfg(test)]
 mod tests;

@@ -72,26 +72,17 @@ pub(super) struct TextFile {
 
 impl TextFile {
     pub fn new(schema: &Schema, lines: Lines, stream: Stream) -> Result<Self, EncodeError> {
-        let printed = |field: &Arc<Field>| match field.data_type() {
-            DataType::Date32 | DataType::Timestamp(..) | DataType::Binary => {
-                Field::new(field.name(), DataType::LargeUtf8, field.is_nullable()).into()
-            }
-            _ => field.clone(),
-        };
-        let schema = Arc::new(Schema::new(schema.fields().iter().map(printed).collect::<Vec<_>>()));
-        Ok(Self { lines, schema, sink: Sink::new(stream)?, started: false })
+        Ok(Self { lines, schema: printed_schema(schema), sink: Sink::new(stream)?, started: false })
     }
 
     pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Bytes>) -> Result<(), EncodeError> {
-        let columns = batch.columns().iter().map(print).collect::<Result<Vec<_>, _>>()?;
-        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        let batch = printed(&self.schema, batch)?;
         match self.lines {
             Lines::Csv => {
                 csv::WriterBuilder::new().with_header(!self.started).build(&mut self.sink).write(&batch)?;
             }
             Lines::Json => {
-                let builder = WriterBuilder::new().with_explicit_nulls(true);
-                builder.build::<_, LineDelimited>(&mut self.sink).write(&batch)?;
+                write_json(&batch, &mut self.sink)?;
             }
         }
         self.started = true;
@@ -125,8 +116,36 @@ impl TextFile {
     }
 }
 
+/// The columns as they are printed.
+fn printed_schema(schema: &Schema) -> SchemaRef {
+    let printed = |field: &Arc<Field>| match field.data_type() {
+        DataType::Date32 | DataType::Timestamp(..) | DataType::Binary => {
+            Field::new(field.name(), DataType::LargeUtf8, field.is_nullable()).into()
+        }
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(printed).collect::<Vec<_>>()))
+}
+
+fn printed(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(print).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+fn write_json(printed: &RecordBatch, out: &mut impl Write) -> Result<(), ArrowError> {
+    let builder = WriterBuilder::new().with_explicit_nulls(true);
+    builder.build::<_, LineDelimited>(out).write(printed)
+}
+
+/// Each row as a JSON object on a line of its own.
+pub(super) fn json_lines(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut lines = Vec::new();
+    write_json(&printed(&printed_schema(batch.schema_ref()), batch)?, &mut lines)?;
+    Ok(lines)
+}
+
 /// The column as text, if it is of a type that Arrow prints in another way than we do.
-fn print(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+pub(super) fn print(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(match column.data_type() {
         DataType::Date32 => {
             let days = column.as_primitive::<Date32Type>();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Pipeline, PipelineTable};
 use crate::batch::{Field, Schema, type_name};
 use crate::config::{OutputOptions, SinkOptions};
-use crate::encode::{Compression, Format, TableWriter};
+use crate::encode::{Compression, Format, Target, TargetWriter};
 use crate::plugin::MAIN;
 
 /// What will come out of a pipeline.
@@ -34,9 +34,15 @@ pub struct Description {
 pub struct TableDescription {
     /// `main`, or its name.
     pub output: String,
-    /// The table's folder in the store; `None` if the rows are dropped.
+    /// The table's folder in the store; `None` if it is a topic, or the rows are dropped.
     pub table: Option<String>,
-    /// The files' format.
+    /// The topic; `None` if it is a table, or the rows are dropped.
+    pub topic: Option<String>,
+    /// The columns of the records' keys.
+    pub key: Vec<String>,
+    /// The headers of the records.
+    pub headers: Vec<String>,
+    /// The format of files or records.
     pub format: Option<&'static str>,
     /// The compression of Parquet's pages.
     pub compression: Option<&'static str>,
@@ -78,7 +84,8 @@ impl Pipeline {
     }
 
     fn describe_table(&self, table: &PipelineTable) -> TableDescription {
-        let options = table.options.as_ref();
+        let target = table.target.as_ref();
+        let (options, topic) = (target.and_then(Target::table), target.and_then(Target::topic));
         let sink = match table.output.as_str() {
             MAIN => Some(&self.options.sink),
             name => match self.options.outputs.get(name) {
@@ -87,11 +94,14 @@ impl Pipeline {
             },
         };
         // A writer could be made in `open`, so one can be made now; the schema without partitions is the second best.
-        let writer = options.and_then(|options| TableWriter::new(options, &table.schema).ok());
+        let writer = target.and_then(|target| TargetWriter::new(target, &table.schema).ok());
         TableDescription {
             output: table.output.clone(),
             table: options.map(|options| options.table.clone()),
-            format: options.map(|options| options.format.name()),
+            topic: topic.map(|topic| topic.topic.clone()),
+            key: topic.map(|topic| topic.key.clone()).unwrap_or_default(),
+            headers: topic.map(|topic| topic.headers.keys().cloned().collect()).unwrap_or_default(),
+            format: options.map(|options| options.format.name()).or(topic.map(|topic| topic.format.name())),
             compression: options.filter(|options| options.format == Format::Parquet).map(|options| {
                 match options.compression.unwrap_or_default() {
                     Compression::Zstd => "zstd",
@@ -103,7 +113,7 @@ impl Pipeline {
             every: sink.map(|sink: &SinkOptions| humantime::format_duration(sink.every).to_string()),
             bytes: sink.map(|sink| sink.size),
             rows: sink.and_then(|sink| sink.rows),
-            columns: columns(&writer.map_or_else(|| Arc::clone(&table.schema), |writer| writer.file_schema())),
+            columns: columns(&writer.map_or_else(|| Arc::clone(&table.schema), |writer| writer.visible_schema())),
         }
     }
 }
@@ -126,12 +136,15 @@ impl fmt::Display for Description {
             writeln!(f, "  plugin   {path} (sha256 {})", digest.get(..12).unwrap_or(digest))?;
         }
         for table in &self.tables {
-            match &table.table {
-                Some(folder) => {
-                    writeln!(f, "  writes   {folder} ({})\n           {}", how(table), list(&table.columns))?
+            let (verb, place) = match (&table.table, &table.topic) {
+                (Some(folder), _) => ("writes", folder),
+                (None, Some(topic)) => ("sends", topic),
+                (None, None) => {
+                    writeln!(f, "  drops    {}", table.output)?;
+                    continue;
                 }
-                None => writeln!(f, "  drops    {}", table.output)?,
-            }
+            };
+            writeln!(f, "  {verb:<8} {place} ({})\n           {}", how(table), list(&table.columns))?;
         }
         Ok(())
     }
@@ -155,10 +168,17 @@ fn how(table: &TableDescription) -> String {
     if !table.partition_by.is_empty() {
         parts.push(format!("by {}", table.partition_by.join(", ")));
     }
+    if !table.key.is_empty() {
+        parts.push(format!("key {}", table.key.join(", ")));
+    }
+    if !table.headers.is_empty() {
+        parts.push(format!("headers {}", table.headers.join(", ")));
+    }
     let size = table.bytes.map(|bytes| format!("at {}", ByteSize(bytes)));
     let rows = table.rows.map(|rows| format!("at {rows} rows"));
     let closed: Vec<String> =
         table.every.iter().map(|every| format!("every {every}")).chain(size).chain(rows).collect();
-    parts.push(format!("closed {}", closed.join(" or ")));
+    let ends = if table.topic.is_some() { "sent" } else { "closed" };
+    parts.push(format!("{ends} {}", closed.join(" or ")));
     parts.join(", ")
 }

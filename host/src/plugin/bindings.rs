@@ -1,7 +1,14 @@
-//! Bindings of the WIT world that transforms implement, made from `wit/` by wasmtime.
+//! Bindings of the WIT worlds that plugins implement, made from `wit/` by wasmtime: one world of the host's own that has what all of
+//! them export, so that they share their types. A plugin exports a part of it.
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "transform-plugin",
+    inline: "
+        package rillgate:host;
+        world plugins {
+            include rillgate:plugin/transform-plugin@0.1.0;
+            include rillgate:plugin/aggregate-plugin@0.1.0;
+        }
+    ",
     ownership: Borrowing { duplicate_if_necessary: true },
 });

@@ -40,7 +40,7 @@ pub struct Step {
 pub struct Dead {
     /// Index of the message among those of the batch.
     pub message: u32,
-    /// Where it failed: `transform` or `sink`.
+    /// Where it failed: `transform`, `aggregate` or `sink`.
     pub stage: String,
     /// What is wrong, in words for the person who looks at the dead letters.
     pub reason: String,
@@ -58,8 +58,25 @@ pub struct Chain {
     failures: usize,
 }
 
-/// Checks rows for the sink: the index of the table in [`Chain::tables`], and rows of it.
-type Check<'a> = &'a dyn Fn(usize, &RecordBatch) -> Result<(), Rejection>;
+/// Takes rows, or refuses all of them: the index of the table in [`Chain::tables`], and rows of it. Those of `main` come last, after all
+/// other tables have taken theirs: only there may taking have an effect.
+pub type Take<'a> = &'a mut dyn FnMut(usize, &RecordBatch) -> Result<(), Refusal>;
+
+/// Why rows that went through all transforms are not taken.
+#[derive(Debug)]
+pub enum Refusal {
+    /// One of them is bad, in this stage, for this reason; and the plugin that says so.
+    Row {
+        /// `aggregate` or `sink`.
+        stage: &'static str,
+        /// In words for the person who looks at the dead letters.
+        reason: String,
+        /// Whose word it is.
+        plugin: Option<Arc<Plugin>>,
+    },
+    /// A plugin after the transforms failed.
+    Broke(Arc<Plugin>, ApplyError),
+}
 
 /// What came of a range of messages.
 struct Done {
@@ -75,8 +92,8 @@ enum Failure {
     Broke(usize, ApplyError),
     /// A later transform than the first rejected a row.
     Rejected(usize, String),
-    /// The sink won't take a row.
-    Sink(String),
+    /// What comes after the transforms won't take the rows.
+    Refused(Refusal),
 }
 
 impl Chain {
@@ -126,7 +143,7 @@ impl Chain {
     /// Takes rows through all transforms. The batches for table `i` are in element `i` of the answer, in the order of
     /// their messages; none is empty.
     ///
-    /// `check` is the sink's word on rows that it can't take: those of their messages become dead, too.
+    /// `take` has the last word on rows: the messages of those that it refuses become dead, too.
     ///
     /// # Errors
     /// When a plugin can't go on. `dead` is then as it was.
@@ -134,7 +151,7 @@ impl Chain {
         &mut self,
         rows: &Rows,
         now: BatchTime,
-        check: Check,
+        take: Take,
         dead: &mut Vec<Dead>,
     ) -> Result<Vec<Vec<RecordBatch>>, ChainError> {
         let mut out = vec![Vec::new(); self.tables.len()];
@@ -146,7 +163,7 @@ impl Chain {
             if range.is_empty() {
                 continue;
             }
-            let failure = match self.run(rows, &range, now, check) {
+            let failure = match self.run(rows, &range, now, take) {
                 Ok(done) => {
                     self.failures = 0;
                     let batches = out.iter_mut().zip(done.out).filter(|(_, batch)| batch.num_rows() > 0);
@@ -162,9 +179,14 @@ impl Chain {
                 }
                 Err(failure) => failure,
             };
-            if let Failure::Broke(index, ApplyError::Reopen(reason)) = failure {
+            let reopen = match &failure {
+                Failure::Broke(index, ApplyError::Reopen(reason)) => Some((self.path(*index), reason)),
+                Failure::Refused(Refusal::Broke(plugin, ApplyError::Reopen(reason))) => Some((path(plugin), reason)),
+                _ => None,
+            };
+            if let Some((plugin, reason)) = reopen {
                 dead.truncate(dead_before);
-                return Err(ChainError::Reopen { plugin: self.path(index), reason });
+                return Err(ChainError::Reopen { plugin, reason: reason.clone() });
             }
             match halves(&rows.origin, &range) {
                 Some((first, second)) => ranges.extend([second, first]),
@@ -179,36 +201,29 @@ impl Chain {
 
     /// Takes note of a message that fails alone.
     fn fail_alone(&mut self, message: u32, failure: Failure, dead: &mut Vec<Dead>) -> Result<(), ChainError> {
-        let digest = |index: usize| Some(self.transforms[index].plugin().digest.clone());
-        let (stage, reason, plugin) = match failure {
-            Failure::Broke(index, error) => {
-                self.failures += 1;
-                let reason = error.to_string();
-                if self.failures > MAX_FAILURES {
-                    return Err(ChainError::Failing { plugin: self.path(index), failures: self.failures, reason });
-                }
-                ("transform", reason, digest(index))
-            }
-            // The plugins work: it is the message that is bad.
-            Failure::Rejected(index, reason) => {
-                self.failures = 0;
-                ("transform", reason, digest(index))
-            }
-            Failure::Sink(reason) => {
-                self.failures = 0;
-                ("sink", reason, None)
-            }
+        let at = |index: usize| Arc::clone(self.transforms[index].plugin());
+        let (stage, reason, plugin, broke) = match failure {
+            Failure::Broke(index, error) => ("transform", error.to_string(), Some(at(index)), true),
+            Failure::Rejected(index, reason) => ("transform", reason, Some(at(index)), false),
+            Failure::Refused(Refusal::Row { stage, reason, plugin }) => (stage, reason, plugin, false),
+            Failure::Refused(Refusal::Broke(plugin, error)) => ("aggregate", error.to_string(), Some(plugin), true),
         };
+        // Otherwise the plugins work, and it is the message that is bad.
+        self.failures = if broke { self.failures + 1 } else { 0 };
+        if let (Some(plugin), true) = (&plugin, self.failures > MAX_FAILURES) {
+            return Err(ChainError::Failing { plugin: path(plugin), failures: self.failures, reason });
+        }
+        let plugin = plugin.map(|plugin| plugin.digest.clone());
         dead.push(Dead { message, stage: stage.to_owned(), reason, plugin });
         Ok(())
     }
 
     fn path(&self, index: usize) -> String {
-        self.transforms[index].plugin().path.display().to_string()
+        path(self.transforms[index].plugin())
     }
 
     /// Takes a range of rows through all transforms.
-    fn run(&mut self, rows: &Rows, range: &Range<usize>, now: BatchTime, check: Check) -> Result<Done, Failure> {
+    fn run(&mut self, rows: &Rows, range: &Range<usize>, now: BatchTime, take: Take) -> Result<Done, Failure> {
         let mut main = rows.batch.slice(range.start, range.len());
         let origin = &rows.origin[range.clone()];
         let mut rejected = BTreeMap::new();
@@ -230,8 +245,8 @@ impl Chain {
         }
         // Each table is an output of exactly one transform, so none is missing.
         let out: Vec<RecordBatch> = out.into_iter().flatten().collect();
-        for (table, batch) in out.iter().enumerate().filter(|(_, batch)| batch.num_rows() > 0) {
-            check(table, batch).map_err(|rejection| Failure::Sink(rejection.reason))?;
+        for (table, batch) in out.iter().enumerate().rev().filter(|(_, batch)| batch.num_rows() > 0) {
+            take(table, batch).map_err(Failure::Refused)?;
         }
         Ok(Done { out, rejected })
     }
@@ -273,6 +288,10 @@ impl Chain {
             Some(rejection) => Err(Failure::Rejected(index, rejection.reason.clone())),
         }
     }
+}
+
+fn path(plugin: &Plugin) -> String {
+    plugin.path.display().to_string()
 }
 
 /// A range cut in two near its middle, where a message begins; `None` if it is all one message.

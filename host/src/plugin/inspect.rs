@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::load::Kind;
-use super::tables::Table;
-use super::{Limits, Plugin, PluginError, Transform};
-use crate::batch::{SchemaRef, type_name};
+use super::{Aggregate, Plugin, Transform};
+use crate::batch::{Schema, SchemaRef, type_name};
 
 /// A plugin, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +34,7 @@ pub struct Inspection {
 /// A table that a plugin announces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InspectedTable {
-    /// `main` or the name of another output.
+    /// `main` or the name of another output; of an aggregate `state` and `output`.
     pub name: String,
     /// Its columns.
     pub columns: Vec<InspectedColumn>,
@@ -70,29 +69,29 @@ pub fn inspect(plugin: &Plugin) -> Inspection {
     }
 }
 
-/// Describes a transform and the tables that it announces for an input and settings.
-///
-/// # Errors
-/// As [`Transform::open`].
-pub fn inspect_opened(
-    plugin: &Arc<Plugin>,
-    limits: &Limits,
-    settings: &[(String, String)],
-    input: &SchemaRef,
-) -> Result<Inspection, PluginError> {
-    let transform = Transform::open(plugin, limits, settings, input)?;
-    let tables = transform.tables().iter().map(InspectedTable::new).collect();
-    Ok(Inspection { tables: Some(tables), ..inspect(plugin) })
+/// Describes a transform and the tables that it announced.
+pub fn inspect_transform(transform: &Transform) -> Inspection {
+    opened(transform.plugin(), transform.tables().iter().map(|table| (table.name.as_str(), &table.schema)))
+}
+
+/// Describes an aggregate and what it announced: the tables `state` and `output`.
+pub fn inspect_aggregate(aggregate: &Aggregate) -> Inspection {
+    opened(aggregate.plugin(), [("state", aggregate.state()), ("output", aggregate.output())].into_iter())
+}
+
+fn opened<'a>(plugin: &Plugin, tables: impl Iterator<Item = (&'a str, &'a SchemaRef)>) -> Inspection {
+    let tables = tables.map(|(name, schema)| InspectedTable::new(name, schema)).collect();
+    Inspection { tables: Some(tables), ..inspect(plugin) }
 }
 
 impl InspectedTable {
-    fn new(table: &Table) -> Self {
+    fn new(name: &str, schema: &Schema) -> Self {
         let column = |field: &Arc<crate::batch::Field>| InspectedColumn {
             name: field.name().clone(),
             // Tables of plugins have only columns of types with names.
             data_type: type_name(field.data_type()).unwrap_or_default(),
             nullable: field.is_nullable(),
         };
-        Self { name: table.name.clone(), columns: table.schema.fields().iter().map(column).collect() }
+        Self { name: name.to_owned(), columns: schema.fields().iter().map(column).collect() }
     }
 }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
+use wasmtime::component;
 use wasmtime::{ResourceLimiter, Store, Trap};
 
-use super::bindings::TransformPluginPre;
-use super::bindings::exports::rillgate::plugin::transform::{Guest, Output, OutputTable};
-use super::bindings::rillgate::plugin::common::Error;
-use super::bindings::rillgate::plugin::table::{BatchParam, FieldParam};
 use super::limits::human;
 use super::log::{self, Lines};
 use super::output::LastOutput;
@@ -42,15 +39,20 @@ pub(super) struct Host {
     memory: Memory,
 }
 
-/// An instance of a transform, with the limits that it runs under.
-pub(super) struct Instance {
+/// An instance of a plugin, with the limits that it runs under. `G` is what it exports.
+pub(super) struct Instance<G> {
     store: Store<Host>,
-    guest: Guest,
+    guest: G,
     limits: Limits,
 }
 
-impl Instance {
-    pub(super) fn new(plugin: &Plugin, pre: &TransformPluginPre<Host>, limits: &Limits) -> Result<Self, ApplyError> {
+impl<G> Instance<G> {
+    /// An instance of which `load` finds the exports.
+    pub(super) fn new(
+        plugin: &Plugin,
+        limits: &Limits,
+        load: impl FnOnce(&mut Store<Host>, &component::Instance) -> wasmtime::Result<G>,
+    ) -> Result<Self, ApplyError> {
         let host = Host {
             lines: Arc::clone(&plugin.lines),
             now: BatchTime::default(),
@@ -64,32 +66,17 @@ impl Instance {
         // the plugin's memory can't grow into more than this here.
         store.set_hostcall_fuel(usize::try_from(limits.output).unwrap_or(usize::MAX));
         store.set_epoch_deadline(engine::ticks(limits.time));
-        match pre.instantiate(&mut store) {
-            Ok(instance) => {
-                let guest = instance.rillgate_plugin_transform().clone();
-                Ok(Self { store, guest, limits: limits.clone() })
-            }
+        match plugin.pre.instantiate(&mut store).and_then(|instance| load(&mut store, &instance)) {
+            Ok(guest) => Ok(Self { store, guest, limits: limits.clone() }),
             Err(error) => Err(failure(&error, store.data(), limits)),
         }
     }
 
-    /// `open`, at time 0 with random numbers from 0, so that its answer is always the same.
-    pub(super) fn open(
-        &mut self,
-        input: &[FieldParam],
-        settings: &[(&str, &str)],
-    ) -> Result<Result<Vec<OutputTable>, Error>, ApplyError> {
-        self.call(BatchTime::default(), |guest, store| guest.call_open(store, input, settings))
-    }
-
-    pub(super) fn apply(&mut self, batch: BatchParam, now: BatchTime) -> Result<Result<Output, Error>, ApplyError> {
-        self.call(now, |guest, store| guest.call_apply(store, batch))
-    }
-
-    fn call<R>(
+    /// Calls one of its exports, within its limits.
+    pub(super) fn call<R>(
         &mut self,
         now: BatchTime,
-        call: impl FnOnce(&Guest, &mut Store<Host>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&G, &mut Store<Host>) -> wasmtime::Result<R>,
     ) -> Result<R, ApplyError> {
         self.store.set_epoch_deadline(engine::ticks(self.limits.time));
         let host = self.store.data_mut();

@@ -30,6 +30,15 @@ pub enum Kind {
     Aggregate,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Transform => "a transform",
+            Kind::Aggregate => "an aggregate",
+        })
+    }
+}
+
 /// A plugin that is compiled and can be opened any number of times, on any thread.
 pub struct Plugin {
     /// The file that it was loaded from.

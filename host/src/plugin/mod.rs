@@ -1,8 +1,9 @@
 //! Plugins: WebAssembly components that work on batches, with limits on all they can use.
 //!
-//! [`Engine::load`] compiles a plugin, [`Transform::open`] negotiates its columns, and a [`Chain`] runs all the transforms
-//! of a pipeline on one thread. Wasmtime's types stay in here.
+//! [`Engine::load`] compiles a plugin, [`Transform::open`] and [`Aggregate::open`] negotiate its columns, and a [`Chain`] runs all the
+//! transforms of a pipeline on one thread. Wasmtime's types stay in here.
 
+mod aggregate;
 mod bindings;
 mod bounds;
 mod cache;
@@ -19,6 +20,7 @@ mod load;
 mod log;
 #[doc(hidden)]
 pub mod native;
+mod opened;
 mod output;
 mod returned;
 mod tables;
@@ -28,13 +30,22 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{Chain, Dead, Step};
+pub use aggregate::Aggregate;
+pub use chain::{Chain, Dead, Refusal, Step};
 pub use engine::Engine;
 pub use error::{ApplyError, ChainError, PluginError};
-pub use inspect::{InspectedColumn, InspectedTable, Inspection, inspect, inspect_opened};
+pub use inspect::{InspectedColumn, InspectedTable, Inspection, inspect, inspect_aggregate, inspect_transform};
 pub use instance::BatchTime;
 pub use limits::Limits;
 pub use load::{Kind, Plugin};
-pub use returned::Applied;
+pub use returned::{Applied, Updated};
 pub use tables::{MAIN, Table};
 pub use transform::Transform;
+
+/// The plugins of a pipeline on one worker thread.
+pub struct Plugins {
+    /// Its transforms.
+    pub chain: Chain,
+    /// What its rows are folded by, if they are.
+    pub aggregate: Option<Aggregate>,
+}

@@ -11,6 +11,7 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type};
 
+use super::bindings::exports::rillgate::plugin::aggregate;
 use super::bindings::exports::rillgate::plugin::transform::Output;
 use super::bindings::rillgate::plugin::common;
 use super::bindings::rillgate::plugin::table::{BatchResult, ColumnResult, ValuesResult, VarlenResult};
@@ -31,6 +32,15 @@ pub struct Applied {
     pub rejected: Vec<Rejection>,
 }
 
+/// What one call of an aggregate's `update` gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Updated {
+    /// The new state of each group, in the order of the groups.
+    pub states: RecordBatch,
+    /// Rows that were rejected and are in no state: by row, each once.
+    pub rejected: Vec<Rejection>,
+}
+
 /// Checks and takes over the answer to a batch of `input_rows` rows.
 pub(super) fn take(tables: &[Table], input_rows: u32, output: Output) -> Result<Applied, String> {
     if output.batches.len() != tables.len() {
@@ -39,6 +49,25 @@ pub(super) fn take(tables: &[Table], input_rows: u32, output: Output) -> Result<
     }
     let batches = tables.iter().zip(output.batches).map(|(table, returned)| batch(table, returned));
     Ok(Applied { batches: batches.collect::<Result<_, _>>()?, rejected: rejections(input_rows, output.rejected)? })
+}
+
+/// Checks and takes over what `update` made of `input_rows` rows and the states of `groups` groups.
+pub(super) fn take_updated(
+    state: &Table,
+    input_rows: u32,
+    groups: u32,
+    updated: aggregate::Updated,
+) -> Result<Updated, String> {
+    let states = take_states(state, groups, updated.states)?;
+    Ok(Updated { states, rejected: rejections(input_rows, updated.rejected)? })
+}
+
+/// Checks and takes over the states of `groups` groups.
+pub(super) fn take_states(state: &Table, groups: u32, returned: BatchResult) -> Result<RecordBatch, String> {
+    if returned.rows != groups {
+        return Err(format!("{} rows for `{}`; {groups} are needed, one for each group", returned.rows, state.name));
+    }
+    batch(state, returned)
 }
 
 fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<Rejection>, String> {
@@ -58,7 +87,8 @@ fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<R
     Ok(rejected)
 }
 
-fn batch(table: &Table, returned: BatchResult) -> Result<RecordBatch, String> {
+/// Checks and takes over rows of a table.
+pub(super) fn batch(table: &Table, returned: BatchResult) -> Result<RecordBatch, String> {
     let name = &table.name;
     if returned.rows > MAX_ROWS {
         return Err(format!("{} rows for `{name}`; {MAX_ROWS} are the most", returned.rows));

@@ -1,4 +1,4 @@
-//! The tables that a transform says it writes, and schemas on their way to a plugin and back.
+//! The tables that a plugin says it writes, and schemas on their way to a plugin and back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::batch::{DataType, Field, Schema, SchemaRef, data_type, type_name};
 /// The output that a pipeline's sink takes.
 pub const MAIN: &str = "main";
 
-/// Tables, and columns of one table, that a transform may announce.
+/// Tables, and columns of one table, that a plugin may announce.
 const MAX_TABLES: usize = 64;
 const MAX_COLUMNS: usize = 4096;
 /// Bytes of the names of a table, and of a column.
 const MAX_TABLE_NAME: usize = 64;
 const MAX_COLUMN_NAME: usize = 255;
 
-/// A table that a transform writes.
+/// A table that a plugin writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// `main`, or the name of an output that the pipeline gives a sink of its own.
+    /// `main`, or the name of an output that the pipeline gives a sink of its own; of an aggregate `state` and `output`.
     pub name: String,
     /// Its columns.
     pub schema: SchemaRef,
@@ -87,11 +87,15 @@ pub(super) fn take_tables(announced: Vec<OutputTable>) -> Result<Vec<Table>, Str
     if !announced.iter().any(|table| table.name == MAIN) {
         return Err(format!("there is no table `{MAIN}`"));
     }
-    let table = |OutputTable { name, schema }| match take_schema(schema) {
-        Ok(schema) => Ok(Table { name, schema }),
+    announced.into_iter().map(|OutputTable { name, schema }| take_table(&name, schema)).collect()
+}
+
+/// One table that `open` announced.
+pub(super) fn take_table(name: &str, announced: Vec<FieldResult>) -> Result<Table, String> {
+    match take_schema(announced) {
+        Ok(schema) => Ok(Table { name: name.to_owned(), schema }),
         Err(wrong) => Err(format!("table `{name}`: {wrong}")),
-    };
-    announced.into_iter().map(table).collect()
+    }
 }
 
 fn take_schema(announced: Vec<FieldResult>) -> Result<SchemaRef, String> {

@@ -15,6 +15,7 @@ use crate::commit::{OpenError, Store};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::registry::{Registry, RegistryError};
+use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::worker::Worker;
 
@@ -42,6 +43,14 @@ pub enum StartError {
         pipeline: String,
         /// What is wrong.
         source: SourceError,
+    },
+    /// The topics that it sends to.
+    #[error("pipeline {pipeline}: {source}")]
+    Sink {
+        /// The pipeline.
+        pipeline: String,
+        /// What is wrong.
+        source: SinkError,
     },
     /// The object store.
     #[error(transparent)]
@@ -83,7 +92,6 @@ impl Supervisor {
         let workers = Arc::new(workers);
         let mut running = Vec::with_capacity(pipelines.len());
         for pipeline in pipelines {
-            let name = pipeline.name().to_owned();
             let connected = Running::connect(
                 pipeline,
                 store.clone(),
@@ -92,7 +100,7 @@ impl Supervisor {
                 registry.clone(),
                 options.until_caught_up,
             );
-            running.push(connected.map_err(|source| StartError::Source { pipeline: name, source })?);
+            running.push(connected?);
         }
         for pipeline in &running {
             let joined = pipeline.join();

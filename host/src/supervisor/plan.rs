@@ -1,14 +1,19 @@
 //! What a pipeline's options mean to the source, to its tasks and to the store.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use crate::commit::{self, LogOptions};
 use crate::config::{Delivery, OnDataLoss, PipelineOptions, Start, StoreOptions};
-use crate::encode;
-use crate::pipeline::Pipeline;
+use crate::encode::{self, Target, TopicOptions};
+use crate::pipeline::{LATE, Pipeline};
 use crate::registry::Registry;
+use crate::sink::{self, Difference, Found, SinkError};
 use crate::source::{self, SourceOptions};
-use crate::task::{Plan, Trigger};
+use crate::task::{AggregatePlan, Plan, Trigger};
 
 impl StoreOptions {
     /// As the commit protocol's store takes them.
@@ -42,7 +47,31 @@ pub(super) fn log(options: &PipelineOptions) -> LogOptions {
     LogOptions::new(options.log_retention, is_exactly_once(options))
 }
 
-pub(super) fn plan(pipeline: &Pipeline, registry: Option<Arc<Registry>>) -> Plan {
+/// How long the cluster may take to say what its topics are like, or to make one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes the topics that the pipeline sends to, where they aren't there, and says what they are like. Blocks.
+pub(super) fn topics(pipeline: &Pipeline, runtime: &Handle) -> Result<HashMap<String, Found>, SinkError> {
+    let targets = pipeline.tables().iter().filter_map(|table| table.target.as_ref());
+    let asked: Vec<&TopicOptions> = targets.filter_map(Target::topic).collect();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = sink::create_missing(&pipeline.options().kafka, &asked, runtime, PATIENCE)?;
+    for options in asked {
+        let Some(found) = found.get(&options.topic) else { continue };
+        for difference in sink::differences(options, found) {
+            let Difference { message, hint, is_error, .. } = difference;
+            if is_error {
+                return Err(SinkError::Differs(format!("{message}; {hint}")));
+            }
+            tracing::warn!(pipeline = pipeline.name(), "{message}; {hint}");
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn plan(pipeline: &Pipeline, topics: &HashMap<String, Found>, registry: Option<Arc<Registry>>) -> Plan {
     let options = pipeline.options();
     Plan {
         pipeline: pipeline.name().to_owned(),
@@ -52,8 +81,15 @@ pub(super) fn plan(pipeline: &Pipeline, registry: Option<Arc<Registry>>) -> Plan
         tables: pipeline
             .tables()
             .iter()
-            .map(|table| table.options.clone().map(|to| (to, table.schema.clone())))
+            .map(|table| table.target.clone().map(|to| (as_found(to, topics), table.schema.clone())))
             .collect(),
+        aggregate: pipeline.aggregate().map(|aggregate| AggregatePlan {
+            window: aggregate.window.clone(),
+            rows: aggregate.rows.clone(),
+            state: aggregate.state.clone(),
+            late: pipeline.tables().iter().position(|table| table.output == LATE),
+            idle_after: options.aggregate.as_ref().and_then(|aggregate| aggregate.idle_after),
+        }),
         dead_letters: match options.dead_letters.format {
             crate::config::DeadLetterFormat::Json => encode::DeadLetterFormat::Json,
             crate::config::DeadLetterFormat::Parquet => encode::DeadLetterFormat::Parquet,
@@ -63,6 +99,16 @@ pub(super) fn plan(pipeline: &Pipeline, registry: Option<Arc<Registry>>) -> Plan
         plugins: pipeline.digests(),
         config: options.digest(),
     }
+}
+
+/// What a topic is really like goes over what was asked for.
+fn as_found(mut target: Target, topics: &HashMap<String, Found>) -> Target {
+    if let Target::Topic(options) = &mut target
+        && let Some(found) = topics.get(&options.topic)
+    {
+        found.apply_to(options);
+    }
+    target
 }
 
 /// All files of a task are closed at once: the sink that wants it first decides.

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::plan;
-use crate::commit::{LogError, LogOptions, Store, TaskLog, folder};
+use super::{StartError, plan};
+use crate::commit::{LogError, LogOptions, Store, StoredState, TaskLog, folder};
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
+use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
 use crate::task::{Plan, Progress, Resources, Task, TaskError};
-use crate::worker::{OpenChain, Worker};
+use crate::worker::{OpenPlugins, Worker};
 
 /// How long a partition that goes may take to commit what it has. Well below Kafka's `max.poll.interval.ms`.
 const GRACE: Duration = Duration::from_secs(60);
@@ -67,6 +68,7 @@ pub struct Running {
     plan: Arc<Plan>,
     store: Store,
     log: LogOptions,
+    sink: Sink,
     workers: Arc<Vec<Worker>>,
     runtime: Handle,
     consumer: Mutex<Consumer>,
@@ -104,25 +106,31 @@ impl Running {
         runtime: Handle,
         registry: Option<Arc<Registry>>,
         until_caught_up: bool,
-    ) -> Result<Arc<Self>, SourceError> {
-        let consumer = Consumer::connect(plan::source(pipeline.options()))?;
+    ) -> Result<Arc<Self>, StartError> {
+        let name = || pipeline.name().to_owned();
+        let of_source = |source| StartError::Source { pipeline: name(), source };
+        let consumer = Consumer::connect(plan::source(pipeline.options())).map_err(of_source)?;
+        let topics = plan::topics(&pipeline, &runtime);
+        let topics = topics.map_err(|source| StartError::Sink { pipeline: name(), source })?;
+        let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
         let offsets = consumer.offsets();
         let targets = if until_caught_up {
-            let bounds = consumer.partitions()?.into_iter().map(|partition| {
+            let bounds = consumer.partitions().map_err(of_source)?.into_iter().map(|partition| {
                 let (_, end) = offsets.bounds(&partition)?;
                 Ok((partition, end))
             });
-            Some(bounds.collect::<Result<HashMap<_, _>, SourceError>>()?)
+            Some(bounds.collect::<Result<HashMap<_, _>, SourceError>>().map_err(of_source)?)
         } else {
             None
         };
-        let plan = Arc::new(plan::plan(&pipeline, registry));
+        let plan = Arc::new(plan::plan(&pipeline, &topics, registry));
         let log = plan::log(pipeline.options());
         Ok(Arc::new_cyclic(|this| Self {
             pipeline: Arc::new(pipeline),
             plan,
             store,
             log,
+            sink,
             workers,
             runtime,
             consumer: Mutex::new(consumer),
@@ -216,7 +224,7 @@ impl Running {
         let _ = self.failure.set(reason);
     }
 
-    async fn claim(&self, partition: &TopicPartition) -> Result<TaskLog, LogError> {
+    async fn claim(&self, partition: &TopicPartition) -> Result<(TaskLog, Option<StoredState>), LogError> {
         let first_offset = |logged| async move {
             let (offsets, partition) = (self.offsets.clone(), partition.clone());
             let asked = self.runtime.spawn_blocking(move || offsets.first(&partition, logged)).await;
@@ -228,11 +236,14 @@ impl Running {
         };
         let folder = folder(self.name(), &partition.topic, partition.partition);
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        TaskLog::claim(self.store.clone(), folder, attempt, self.log.clone(), first_offset).await
+        let options = LogOptions { topics: Some(self.sink.task(partition)), ..self.log.clone() };
+        let log = TaskLog::claim(self.store.clone(), folder, attempt, options, first_offset).await?;
+        let state = if self.plan.aggregate.is_some() { log.load_state().await? } else { None };
+        Ok((log, state))
     }
 
     /// Starts a task that has been claimed; returns where it begins.
-    fn start(&self, queue: PartitionQueue, log: TaskLog) -> Result<i64, TaskError> {
+    fn start(&self, queue: PartitionQueue, log: TaskLog, state: Option<StoredState>) -> Result<i64, TaskError> {
         let (partition, start) = (queue.partition.clone(), log.next_offset());
         // Tells which entries of the commit log are this instance's.
         tracing::debug!(pipeline = self.name(), %partition, attempt = log.attempt(), start, "claimed");
@@ -244,9 +255,13 @@ impl Running {
             runtime: self.runtime.clone(),
             acknowledge: Arc::new(acknowledge),
             progress: Arc::clone(&progress),
+            end_offset: {
+                let (offsets, partition) = (self.offsets.clone(), partition.clone());
+                Arc::new(move || offsets.bounds(&partition).ok().map(|(_, end)| end))
+            },
             target: self.targets.as_ref().and_then(|targets| targets.get(&partition).copied()),
         };
-        let task = Task::new(Arc::clone(&self.plan), resources, queue, log)?;
+        let task = Task::new(Arc::clone(&self.plan), resources, queue, log, state)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         {
             let mut tasks = lock(&self.tasks);
@@ -255,7 +270,7 @@ impl Running {
             tasks.insert(partition.clone(), held);
         }
         let (this, pipeline) = (self.this.clone(), Arc::clone(&self.pipeline));
-        let open: OpenChain = Arc::new(move || pipeline.chain());
+        let open: OpenPlugins = Arc::new(move || pipeline.open_plugins());
         let ended = Box::new(move |result| {
             if let Some(this) = this.upgrade() {
                 this.task_ended(&partition, result);
@@ -314,7 +329,7 @@ impl Owner for Running {
         for (queue, log) in claimed {
             let partition = queue.partition.clone();
             match log {
-                Ok(log) => match self.start(queue, log) {
+                Ok((log, state)) => match self.start(queue, log, state) {
                     Ok(offset) => starts.push((partition, offset)),
                     Err(error) => self.fail(error.to_string()),
                 },

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Plan;
-use crate::commit::{Commit, CommittedFile};
+use crate::commit::{Commit, CommittedFile, CommittedRecords};
 use crate::source::TopicPartition;
 
 /// What is not decided yet: offsets `[start, end)`.
@@ -12,15 +12,21 @@ pub(super) struct Epoch {
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) since: Option<Instant>,
-    /// Files named so far.
+    /// Number of the next file.
     files: u64,
     pub(super) skipped: u64,
     pub(super) dead_letters: u64,
 }
 
 impl Epoch {
-    pub(super) fn new(start: i64) -> Self {
-        Self { start, end: start, since: None, files: 0, skipped: 0, dead_letters: 0 }
+    /// `files`: number of its first file.
+    pub(super) fn new(start: i64, files: u64) -> Self {
+        Self { start, end: start, since: None, files, skipped: 0, dead_letters: 0 }
+    }
+
+    /// The epoch after this one. Where this one holds no offsets it begins at the same one, and counts files on.
+    pub(super) fn following(&self) -> Self {
+        Self::new(self.end, if self.is_empty() { self.files } else { 0 })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -40,7 +46,7 @@ impl Epoch {
         format!("{topic}-{}-{}-{n}.{extension}", partition.partition, self.start)
     }
 
-    pub(super) fn decide(self, files: Vec<CommittedFile>, plan: &Plan) -> Commit {
+    pub(super) fn decide(self, (files, records): (Vec<CommittedFile>, Vec<CommittedRecords>), plan: &Plan) -> Commit {
         Commit {
             start: self.start,
             end: self.end,
@@ -48,7 +54,9 @@ impl Epoch {
             dead_letters: self.dead_letters,
             plugins: plan.plugins.clone(),
             config: plan.config.clone(),
+            next_file: if self.is_empty() { self.files } else { 0 },
             files,
+            records,
             ..Commit::default()
         }
     }

@@ -7,8 +7,9 @@ use indexmap::IndexMap;
 
 use crate::batch::SchemaRef;
 use crate::decode::{ColumnOptions, DecodeOptions};
-use crate::encode::{DeadLetterFormat, TableOptions};
+use crate::encode::{DeadLetterFormat, Target};
 use crate::registry::Registry;
+use crate::window::WindowOptions;
 
 /// What the tasks of a pipeline have in common.
 #[derive(Debug, Clone)]
@@ -21,8 +22,11 @@ pub struct Plan {
     pub columns: IndexMap<String, ColumnOptions>,
     /// Where the schemas are that messages name.
     pub registry: Option<Arc<Registry>>,
-    /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped.
-    pub tables: Vec<Option<(TableOptions, SchemaRef)>>,
+    /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped. Where rows are aggregated, the
+    /// first is for what comes of the groups.
+    pub tables: Vec<Option<(Target, SchemaRef)>>,
+    /// How rows are aggregated, if they are.
+    pub aggregate: Option<AggregatePlan>,
     /// How dead letters are written.
     pub dead_letters: DeadLetterFormat,
     /// When an epoch ends.
@@ -44,6 +48,21 @@ impl Plan {
             ("rillgate.plugins".to_owned(), self.plugins.join(",")),
         ]
     }
+}
+
+/// How the rows of a pipeline are folded into groups.
+#[derive(Debug, Clone)]
+pub struct AggregatePlan {
+    /// How they are grouped.
+    pub window: WindowOptions,
+    /// The columns of the rows.
+    pub rows: SchemaRef,
+    /// The columns of a state.
+    pub state: SchemaRef,
+    /// Which of the tables gets rows that come too late; `None`: they are dropped.
+    pub late: Option<usize>,
+    /// A partition with nothing new for so long moves on by the clock.
+    pub idle_after: Option<Duration>,
 }
 
 /// An epoch ends, for all its open files, when the first of these is reached.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::wit::{Batch, Column, DataType, Field, Output, OutputTable, Values, Varlen};
+use crate::wit::{Batch, Column, DataType, Field, Output, OutputTable, Plan, Rejection, Values, Varlen};
 
 /// Whether `output` is a possible answer to a batch of `rows` rows; what is wrong with it, if not.
 pub(crate) fn output(tables: &[OutputTable], output: &Output, rows: u32) -> Result<(), String> {
@@ -13,8 +13,27 @@ pub(crate) fn output(tables: &[OutputTable], output: &Output, rows: u32) -> Resu
     for (table, batch) in tables.iter().zip(&output.batches) {
         self::batch(&table.schema, batch).map_err(|problem| format!("table `{}`: {problem}", table.name))?;
     }
+    rejections(&output.rejected, rows)
+}
+
+/// Whether an aggregate can announce this.
+pub(crate) fn plan(plan: &Plan) -> Result<(), String> {
+    schema(&plan.state).map_err(|problem| format!("the state: {problem}"))?;
+    schema(&plan.output).map_err(|problem| format!("the output: {problem}"))
+}
+
+/// Whether `states` can be those of so many groups.
+pub(crate) fn states(plan: &Plan, states: &Batch, groups: u32) -> Result<(), String> {
+    if states.rows != groups {
+        return Err(format!("{} states for {groups} groups", states.rows));
+    }
+    batch(&plan.state, states).map_err(|problem| format!("the states: {problem}"))
+}
+
+/// Whether so many rows can have been rejected so.
+pub(crate) fn rejections(rejected: &[Rejection], rows: u32) -> Result<(), String> {
     let mut seen = HashSet::new();
-    for rejection in &output.rejected {
+    for rejection in rejected {
         if rejection.row >= rows {
             return Err(format!("row {} of {rows} is rejected", rejection.row));
         }
@@ -59,7 +78,8 @@ fn schema(schema: &[Field]) -> Result<(), String> {
     Ok(())
 }
 
-fn batch(schema: &[Field], batch: &Batch) -> Result<(), String> {
+/// Whether `batch` has these columns.
+pub(crate) fn batch(schema: &[Field], batch: &Batch) -> Result<(), String> {
     if batch.columns.len() != schema.len() {
         return Err(format!("{} columns for {} fields", batch.columns.len(), schema.len()));
     }

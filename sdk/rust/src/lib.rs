@@ -1,5 +1,7 @@
 //! Write rillgate plugins in Rust: rows in, rows out.
 //!
+//! A transform is a function:
+//!
 //! ```
 //! use rillgate_sdk::prelude::*;
 //!
@@ -41,18 +43,23 @@
 //! # }
 //! ```
 //!
+//! An aggregate folds rows into a state for each group of them, for windows and running counts: see [`Aggregate`].
+//!
 //! The [README](https://github.com/rillgate/rillgate/tree/main/sdk/rust) goes from an empty folder to a running plugin.
 //!
-//! Nothing here keeps state between rows or batches, and nothing allocates per row but what a plugin asks for.
+//! Nothing here keeps anything between batches, and nothing allocates per row but what a plugin asks for.
 
 // The derives name this crate by its name, also in its own tests.
 extern crate self as rillgate_sdk;
 
+mod aggregate;
 #[doc(hidden)]
 pub mod builder;
 mod check;
 pub mod columns;
 mod filter;
+#[doc(hidden)]
+pub mod folding;
 #[doc(hidden)]
 pub mod function;
 pub mod log;
@@ -69,8 +76,10 @@ mod time;
 mod value;
 pub mod wit;
 
+pub use aggregate::{Aggregate, Rows, State};
 pub use columns::{BatchTransform, ColumnBuilder, ColumnOf};
 pub use filter::Kept;
+pub use folding::{AggregatePlugin, OpenedAggregate};
 pub use function::Function;
 pub use outputs::{Answer, MAIN, Many, Outputs};
 pub use plugin::{Opened, Plugin};
@@ -89,7 +98,7 @@ pub use row::{FieldValue, ReadField};
 
 /// What a plugin needs: `use rillgate_sdk::prelude::*;`
 pub mod prelude {
-    pub use crate::{Date, FromSettings, Many, Outputs, Reject, Row, Timestamp, log, reject};
+    pub use crate::{Aggregate, Date, FromSettings, Many, Outputs, Reject, Row, Timestamp, log, reject};
 }
 
 /// What `wit-bindgen` makes of `wit/`. Only the macros name it; [`wit`] is what people use.
@@ -102,6 +111,25 @@ pub mod bindings {
         pub_export_macro: true,
         default_bindings_module: "rillgate_sdk::bindings",
         export_macro_name: "export_transform",
+        additional_derives: [PartialEq],
+    });
+}
+
+/// The same of the world of aggregates, with the types of `bindings`.
+#[doc(hidden)]
+#[allow(missing_docs, clippy::all)]
+pub mod aggregate_bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "aggregate-plugin",
+        with: {
+            "rillgate:plugin/table@0.1.0": crate::bindings::rillgate::plugin::table,
+            "rillgate:plugin/common@0.1.0": crate::bindings::rillgate::plugin::common,
+            "rillgate:plugin/log@0.1.0": crate::bindings::rillgate::plugin::log,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "rillgate_sdk::aggregate_bindings",
+        export_macro_name: "export_aggregate",
         additional_derives: [PartialEq],
     });
 }

@@ -34,6 +34,18 @@ pub trait FromRow<'a>: Sized {
     fn read(readers: &Self::Readers, row: usize) -> Result<Self, Reject>;
 }
 
+/// Nothing is taken of a row.
+impl FromRow<'_> for () {
+    const COLUMNS: &'static [FieldSpec] = &[];
+    type Readers = ();
+    fn readers(_input: &Batch, _places: &Places) -> Result<(), Error> {
+        Ok(())
+    }
+    fn read((): &(), _row: usize) -> Result<Self, Reject> {
+        Ok(())
+    }
+}
+
 /// A struct that can be appended to a table of the output.
 pub trait ToRow: Sized {
     /// The columns that the struct fills, in the order of its fields.
@@ -57,27 +69,59 @@ pub struct Places(Vec<Option<usize>>);
 impl Places {
     /// Finds `columns` in `input`; an [`Error::UnsupportedSchema`] names all that are missing or have another type.
     pub fn find(columns: &[FieldSpec], input: &[Field]) -> Result<Self, Error> {
+        let (places, problems) = Self::look(columns, input);
+        if problems.is_empty() { Ok(places) } else { Err(Error::UnsupportedSchema(problems.join("; "))) }
+    }
+
+    /// Finds `columns` in `input`, and says what is wrong with those that can't be read.
+    pub(crate) fn look(columns: &[FieldSpec], input: &[Field]) -> (Self, Vec<String>) {
+        Self::search(columns, input, |FieldSpec { name, data_type, .. }, found| {
+            let wanted = data_type.name();
+            match found {
+                None => Some(format!("column `{name}` is missing, declare it: {name} = \"{wanted}\"")),
+                Some(found) if found.data_type != *data_type => {
+                    let found = found.data_type.name();
+                    Some(format!("column `{name}` is {found}, declare it as {wanted}: {name} = \"{wanted}\""))
+                }
+                Some(_) => None,
+            }
+        })
+    }
+
+    /// The same in the columns of groups. No row could be rejected for a null there: what may hold one must be an `Option`.
+    pub(crate) fn look_in_groups(columns: &[FieldSpec], groups: &[Field]) -> (Self, Vec<String>) {
+        Self::search(columns, groups, |FieldSpec { name, data_type, nullable, .. }, found| match found {
+            None if *name == "window_start" || *name == "window_end" => {
+                Some(format!("groups have no column `{name}`, give the pipeline a window"))
+            }
+            None => Some(format!("groups have no column `{name}`, put it into the key")),
+            Some(found) if found.data_type != *data_type => {
+                let (found, wanted) = (found.data_type.name(), data_type.name());
+                Some(format!("the key's column `{name}` is {found}, and the plugin takes {wanted}"))
+            }
+            Some(found) if found.nullable && !nullable => Some(format!(
+                "the key's column `{name}` may be null, and the plugin takes none: declare it as not nullable"
+            )),
+            Some(_) => None,
+        })
+    }
+
+    fn search(
+        columns: &[FieldSpec],
+        input: &[Field],
+        problem: impl Fn(&FieldSpec, Option<&Field>) -> Option<String>,
+    ) -> (Self, Vec<String>) {
         let mut places = Vec::with_capacity(columns.len());
         let mut problems = Vec::new();
         for column in columns {
-            let FieldSpec { name, data_type, .. } = *column;
-            let place = input.iter().position(|field| field.name == name);
-            match place.map(|place| input[place].data_type) {
-                None if column.optional => {}
-                None => {
-                    problems.push(format!("column `{name}` is missing, declare it: {name} = \"{}\"", data_type.name()))
-                }
-                Some(found) if found != data_type => problems.push(format!(
-                    "column `{name}` is {}, declare it as {}: {name} = \"{}\"",
-                    found.name(),
-                    data_type.name(),
-                    data_type.name()
-                )),
-                Some(_) => {}
+            let place = input.iter().position(|field| field.name == column.name);
+            let found = place.map(|place| &input[place]);
+            if !(column.optional && found.is_none()) {
+                problems.extend(problem(column, found));
             }
             places.push(place);
         }
-        if problems.is_empty() { Ok(Self(places)) } else { Err(Error::UnsupportedSchema(problems.join("; "))) }
+        (Self(places), problems)
     }
 
     /// A look into the `index`th of the struct's columns.

@@ -1,7 +1,11 @@
 //! Runs plugins natively, in a plain `cargo test`, by the host's own rules.
 //!
-//! What the interface demands of a plugin is checked by the way: batches that keep its rules, and rows whose outcome does not
-//! depend on the rows beside them. Everything here panics where the host would refuse: a failed test says why.
+//! What the interface demands of a plugin is checked by the way: batches that keep its rules, rows whose outcome does not depend on the
+//! rows beside them, states that do not depend on how rows are cut into batches. Everything here panics where the host would refuse: a failed test says why.
+
+mod aggregate;
+
+pub use aggregate::{AggregateTest, Folded, Grouped};
 
 use crate::builder::Cells;
 use crate::check;
@@ -10,9 +14,9 @@ use crate::outputs::MAIN;
 use crate::plugin::Plugin;
 use crate::row::{FieldValue, FromRow, Places, ToRow, schema};
 use crate::value::Value;
-use crate::wit::{Batch, Column, Error, Field, Output, OutputTable};
+use crate::wit::{Batch, Column, Error, Field, Output, OutputTable, Rejection};
 
-/// A plugin with settings, about to be tried.
+/// A transform with settings, about to be tried.
 #[derive(Clone)]
 pub struct Test {
     plugin: Plugin,
@@ -89,9 +93,7 @@ impl Test {
         let whole = self.apply(&input, input.batch.clone());
         let mut alone: Vec<Vec<String>> = vec![Vec::new(); whole.tables.len() + 1];
         for row in 0..input.batch.rows {
-            let mut kept = Kept::default();
-            kept.keep(row as usize);
-            let mut tested = self.apply(&input, kept.of(input.batch.clone()));
+            let mut tested = self.apply(&input, part(&input.batch, [row as usize]));
             tested.output.rejected.iter_mut().for_each(|rejection| rejection.row = row);
             alone.iter_mut().zip(tested.lines()).for_each(|(all, lines)| all.extend(lines));
         }
@@ -138,16 +140,12 @@ impl Tested {
         let Some(at) = self.tables.iter().position(|output| output.name == table) else {
             panic!("no table `{table}` comes out");
         };
-        let batch = &self.output.batches[at];
-        let readers = Places::find(R::COLUMNS, &self.tables[at].schema).and_then(|places| R::readers(batch, &places));
-        let readers = readers.unwrap_or_else(|error| panic!("`{table}` has other columns: {error}"));
-        let row = |row| R::read(&readers, row).unwrap_or_else(|reject| panic!("`{table}`, row {row}: {reject}"));
-        (0..batch.rows as usize).map(row).collect()
+        rows_of(table, &self.tables[at].schema, &self.output.batches[at])
     }
 
     /// The rejected rows: index and reason, in order.
     pub fn rejected(&self) -> Vec<(u32, &str)> {
-        self.output.rejected.iter().map(|rejection| (rejection.row, rejection.reason.as_str())).collect()
+        reasons(&self.output.rejected)
     }
 
     /// The tables and what came out, in columns.
@@ -157,12 +155,37 @@ impl Tested {
 
     /// A line for each row of each table, then one for each rejection.
     fn lines(&self) -> Vec<Vec<String>> {
-        let line = |batch: &Batch, row| {
-            let cell = |column: &Column| if column.is_valid(row) { column.values.text(row) } else { "null".to_owned() };
-            batch.columns.iter().map(cell).collect::<Vec<_>>().join(", ")
-        };
-        let table = |batch: &Batch| (0..batch.rows as usize).map(|row| line(batch, row)).collect();
         let rejected = self.rejected().iter().map(|(row, reason)| format!("{row}: {reason}")).collect();
-        self.output.batches.iter().map(table).chain([rejected]).collect()
+        self.output.batches.iter().map(lines).chain([rejected]).collect()
     }
+}
+
+/// The rows of a batch as structs.
+fn rows_of<'a, R: FromRow<'a>>(name: &str, schema: &[Field], batch: &'a Batch) -> Vec<R> {
+    let readers = Places::find(R::COLUMNS, schema).and_then(|places| R::readers(batch, &places));
+    let readers = readers.unwrap_or_else(|error| panic!("`{name}` has other columns: {error}"));
+    let row = |row| R::read(&readers, row).unwrap_or_else(|reject| panic!("`{name}`, row {row}: {reject}"));
+    (0..batch.rows as usize).map(row).collect()
+}
+
+fn reasons(rejected: &[Rejection]) -> Vec<(u32, &str)> {
+    rejected.iter().map(|rejection| (rejection.row, rejection.reason.as_str())).collect()
+}
+
+/// A line for each row.
+fn lines(batch: &Batch) -> Vec<String> {
+    let line = |row| batch.columns.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join(", ");
+    (0..batch.rows as usize).map(line).collect()
+}
+
+/// A value in words.
+fn cell(column: &Column, row: usize) -> String {
+    if column.is_valid(row) { column.values.text(row) } else { "null".to_owned() }
+}
+
+/// Some of the rows of a batch: those at `rows`, in order.
+fn part(batch: &Batch, rows: impl IntoIterator<Item = usize>) -> Batch {
+    let mut kept = Kept::default();
+    rows.into_iter().for_each(|row| kept.keep(row));
+    kept.of(batch.clone())
 }

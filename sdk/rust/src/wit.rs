@@ -5,6 +5,7 @@
 
 use crate::time::{Date, Timestamp};
 
+pub use crate::aggregate_bindings::exports::rillgate::plugin::aggregate::{Plan, Updated};
 pub use crate::bindings::exports::rillgate::plugin::transform::{Output, OutputTable};
 pub use crate::bindings::rillgate::plugin::common::{Error, Rejection};
 pub use crate::bindings::rillgate::plugin::table::{Batch, Column, DataType, Field, Values, Varlen};

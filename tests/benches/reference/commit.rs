@@ -44,7 +44,7 @@ fn commits(place: &Place) -> Vec<f64> {
             stage.close(0, 0, format!("bench/topic-0-{epoch}-0.parquet"), 1);
             let staged = stage.take();
             runtime().block_on(async {
-                let files = staged.finish().await.expect("files staged");
+                let (files, _) = staged.finish().await.expect("files staged");
                 let commit = Commit { start: epoch, end: epoch + 1, files, ..Commit::default() };
                 log.commit(commit, |_| {}).await.expect("an epoch committed");
             });

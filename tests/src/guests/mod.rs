@@ -176,7 +176,8 @@ fn build(text: &str) -> Result<Vec<u8>, String> {
         Some(_) => {
             let code = code + &guest::identity(&in_open, &in_apply, &after_apply);
             let (in_realloc, in_reset) = (in_realloc.as_str(), in_reset.as_str());
-            guest::Guest { imports: &imports, with: &with, code: &code, in_realloc, in_reset }.text()
+            guest::Guest { is_aggregate: false, imports: &imports, with: &with, code: &code, in_realloc, in_reset }
+                .text()
         }
     };
     let mut bytes = wat::parse_str(&whole).map_err(|error| error.to_string())?;

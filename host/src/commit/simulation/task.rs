@@ -219,9 +219,9 @@ impl Task {
         let (tell, answer) = oneshot::channel();
         tokio::spawn(async move {
             let decided = async {
-                let files = staged.finish().await?;
+                let (files, records) = staged.finish().await?;
                 let (start, end, dead_letters) = (epoch.start, epoch.end, epoch.dead_letters);
-                let commit = Commit { start, end, dead_letters, files, ..Commit::default() };
+                let commit = Commit { start, end, dead_letters, files, records, ..Commit::default() };
                 log.commit(commit, |_| world.acknowledged(&attempt)).await?;
                 Ok::<_, LogError>(log)
             };

@@ -216,8 +216,8 @@ impl Attempt {
             let path = format!("{}/hour=9/trips-3-{start}-{n}.txt", TABLES[writer]);
             self.stage.close(writer, 0, path, rows as u64);
         }
-        let files = self.stage.take().finish().await?;
-        Ok(Commit { start, end, files, ..Commit::default() })
+        let (files, records) = self.stage.take().finish().await?;
+        Ok(Commit { start, end, files, records, ..Commit::default() })
     }
 
     async fn decide(&mut self, commit: Commit) -> Result<(), LogError> {

@@ -63,7 +63,7 @@ async fn a_store_that_is_slow_makes_the_stage_full_until_it_has_taken_the_bytes(
     gate.arrival().await;
     gate.open();
     attempt.stage.close(0, 0, "city/rides/large.txt".to_owned(), 0);
-    let files = attempt.stage.take().finish().await.unwrap();
+    let (files, _) = attempt.stage.take().finish().await.unwrap();
     assert_eq!((files[0].bytes, files[0].rows), ((32 << 20) + 3, 0));
     assert!(!attempt.stage.is_full());
 }

@@ -1,7 +1,7 @@
 //! Chains of transforms, and the search for the messages that break them.
 
 use super::*;
-use crate::batch::{Rejection, Rows};
+use crate::batch::Rows;
 
 /// One column `n`, int64 without nulls.
 fn numbers_schema() -> SchemaRef {
@@ -34,7 +34,7 @@ fn numbers(batches: &[RecordBatch]) -> Vec<i64> {
     batches.iter().flat_map(column).collect()
 }
 
-fn any(_: usize, _: &RecordBatch) -> Result<(), Rejection> {
+fn any(_: usize, _: &RecordBatch) -> Result<(), Refusal> {
     Ok(())
 }
 
@@ -44,7 +44,7 @@ type Letter = (u32, String, String);
 /// What comes out for each table, and the dead letters.
 fn run(chain: &mut Chain, rows: &Rows) -> (Vec<Vec<i64>>, Vec<Letter>) {
     let mut dead = Vec::new();
-    let out = chain.apply(rows, now(), &any, &mut dead).unwrap();
+    let out = chain.apply(rows, now(), &mut any, &mut dead).unwrap();
     let out = out.iter().map(|batches| numbers(batches)).collect();
     (out, dead.into_iter().map(|dead| (dead.message, dead.stage, dead.reason)).collect())
 }
@@ -97,7 +97,7 @@ fn dead_messages_carry_the_digest_of_the_plugin() {
     let plugin = filter(1);
     let mut chain = Chain::open(&[step(&plugin)], &numbers_schema()).unwrap();
     let mut dead = Vec::new();
-    chain.apply(&messages(&[-4, 1, -1]), now(), &any, &mut dead).unwrap();
+    chain.apply(&messages(&[-4, 1, -1]), now(), &mut any, &mut dead).unwrap();
     assert_eq!(dead.len(), 2);
     assert!(dead.iter().all(|dead| dead.plugin.as_ref() == Some(&plugin.digest)), "{dead:?}");
 }
@@ -153,13 +153,13 @@ fn what_a_later_transform_or_the_sink_refuses_is_dead_and_gives_nothing_anywhere
     assert_eq!(dead, expected);
 
     // The sink refuses 1 in `odd`.
-    let check =
+    let mut check =
         |table: usize, batch: &RecordBatch| match numbers(std::slice::from_ref(batch)).iter().position(|n| *n == 1) {
-            Some(row) if table == 1 => Err(Rejection { row: row as u32, reason: "too odd".to_owned() }),
+            Some(_) if table == 1 => Err(Refusal::Row { stage: "sink", reason: "too odd".to_owned(), plugin: None }),
             _ => Ok(()),
         };
     let mut dead = Vec::new();
-    let out = chain.apply(&messages(&[100, 101, 106, 107]), now(), &check, &mut dead).unwrap();
+    let out = chain.apply(&messages(&[100, 101, 106, 107]), now(), &mut check, &mut dead).unwrap();
     assert_eq!(out.iter().map(|batches| numbers(batches)).collect::<Vec<_>>(), [vec![0, 6], vec![7]]);
     let expected = Dead { message: 1, stage: "sink".to_owned(), reason: "too odd".to_owned(), plugin: None };
     assert_eq!(dead, [expected]);
@@ -172,10 +172,10 @@ fn a_plugin_that_fails_on_everything_stops_the_pipeline_and_loses_nothing() {
     let mut dead = vec![];
     // 32 messages in a row may fail, over several batches.
     for _ in 0..2 {
-        assert_eq!(chain.apply(&messages(&[-1; 16]), now(), &any, &mut dead).unwrap(), [vec![]]);
+        assert_eq!(chain.apply(&messages(&[-1; 16]), now(), &mut any, &mut dead).unwrap(), [vec![]]);
     }
     assert_eq!(dead.len(), 32);
-    let error = chain.apply(&messages(&[-1, 1]), now(), &any, &mut dead).unwrap_err();
+    let error = chain.apply(&messages(&[-1, 1]), now(), &mut any, &mut dead).unwrap_err();
     assert_eq!(dead.len(), 32);
     let ChainError::Failing { plugin: path, failures, reason } = &error else { panic!("{error}") };
     assert_eq!((path, *failures, reason.as_str()), (&plugin.path.display().to_string(), 33, TRAP));
@@ -192,7 +192,7 @@ fn one_message_that_works_shows_that_the_plugin_does() {
     numbers[32] = 1;
     numbers[65] = -4;
     let mut dead = vec![];
-    chain.apply(&messages(&numbers), now(), &any, &mut dead).unwrap_err();
+    chain.apply(&messages(&numbers), now(), &mut any, &mut dead).unwrap_err();
     assert!(dead.is_empty());
     numbers[98] = 2;
     let mut chain = Chain::open(&[step(&filter(1))], &numbers_schema()).unwrap();
@@ -201,5 +201,5 @@ fn one_message_that_works_shows_that_the_plugin_does() {
 }
 
 fn numbers_of(chain: &mut Chain, input: &[i64], dead: &mut Vec<Dead>) -> Vec<i64> {
-    numbers(&chain.apply(&messages(input), now(), &any, dead).unwrap()[0])
+    numbers(&chain.apply(&messages(input), now(), &mut any, dead).unwrap()[0])
 }

@@ -1,8 +1,10 @@
 //! Plugins for tests and benchmarks, put together from WebAssembly text.
 
-/// A transform from core code: see `shell.wat` for what it can import.
+/// A plugin from core code: see `shell.wat` for what it can import.
 #[derive(Clone, Copy, Default)]
 pub struct Guest<'a> {
+    /// An aggregate; otherwise a transform.
+    pub is_aggregate: bool,
     /// Imports of the component, lowered to core functions.
     pub imports: &'a str,
     /// How the core module gets them.
@@ -23,8 +25,21 @@ impl Guest<'_> {
 
     /// The component as text.
     pub fn text(&self) -> String {
+        let (kind, parts) = match self.is_aggregate {
+            true => ("aggregate", include_str!("aggregate.wat")),
+            false => ("transform", include_str!("transform.wat")),
+        };
+        let part = |name: &str| {
+            let begin = parts.find(&format!(";; {name}:\n")).expect("the part of a kind of plugin");
+            let part = &parts[begin..];
+            let end = part[1..].find("\n;; ").map_or(part.len(), |end| end + 2);
+            part[..end].to_owned()
+        };
         include_str!("shell.wat")
-            .replace("@IMPORTS@, @WITH@ and @CODE@", "Placeholders")
+            .replace("@KIND@", kind)
+            .replace("@LIFTED@", &part("lifted"))
+            .replace("@EXPORTED@", &part("exported"))
+            .replace("@GIVEN@", &part("given"))
             .replace("@IMPORTS@", self.imports)
             .replace("@WITH@", self.with)
             .replace("@CODE@", self.code)
@@ -40,4 +55,37 @@ pub fn identity(in_open: &str, in_apply: &str, after_apply: &str) -> String {
         .replace("@IN-OPEN@", in_open)
         .replace("@IN-APPLY@", in_apply)
         .replace("@AFTER-APPLY@", after_apply)
+}
+
+/// An aggregate whose states are rows as they came, with code of the test's own at some places.
+#[derive(Clone, Copy, Default)]
+pub struct Keep<'a> {
+    /// In `open`, after the answer was made.
+    pub in_open: &'a str,
+    /// In `update`, before the answer is made and after.
+    pub in_update: &'a str,
+    /// See `in_update`.
+    pub after_update: &'a str,
+    /// In `merge`, likewise.
+    pub in_merge: &'a str,
+    /// See `in_merge`.
+    pub after_merge: &'a str,
+    /// In `finish`, likewise.
+    pub in_finish: &'a str,
+    /// See `in_finish`.
+    pub after_finish: &'a str,
+}
+
+impl Keep<'_> {
+    /// Its code.
+    pub fn code(&self) -> String {
+        include_str!("keep.wat")
+            .replace("@IN-OPEN@", self.in_open)
+            .replace("@IN-UPDATE@", self.in_update)
+            .replace("@AFTER-UPDATE@", self.after_update)
+            .replace("@IN-MERGE@", self.in_merge)
+            .replace("@AFTER-MERGE@", self.after_merge)
+            .replace("@IN-FINISH@", self.in_finish)
+            .replace("@AFTER-FINISH@", self.after_finish)
+    }
 }

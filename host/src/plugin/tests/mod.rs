@@ -1,4 +1,4 @@
-//! Transforms of all kinds, kind and hostile, run by the real engine.
+//! Plugins of all kinds, kind and hostile, run by the real engine.
 
 mod guest;
 
@@ -15,6 +15,7 @@ use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
 use guest::Guest;
 pub(super) use guest::identity;
 
+mod aggregates;
 mod chain;
 mod hostile;
 mod load;

@@ -1,5 +1,6 @@
-;; A component of the world rillgate:plugin/transform-plugin around core code that tests supply, as wit-component would
-;; make it. @IMPORTS@, @WITH@ and @CODE@ are replaced by the tests, as is what stands at the start of `realloc` and `reset`.
+;; A component that exports rillgate:plugin/transform or rillgate:plugin/aggregate, around core code that tests supply, as wit-component
+;; would make it. What stands between at signs is replaced: IMPORTS, WITH and CODE by the tests, as is what stands at the start of
+;; `realloc` and `reset`; LIFTED, EXPORTED and GIVEN by the parts of `transform.wat` or `aggregate.wat`, KIND by the name of that.
 (component
   (type $table-type (instance
     (type (enum "boolean" "int32" "int64" "float32" "float64" "utf8" "binary" "date" "timestamp"))
@@ -66,8 +67,6 @@
     @CODE@
     (func (export "post") (param i32) (call $reset)))
   (core instance $main (instantiate $main-module (with "heap" (instance $heap)) @WITH@))
-  (alias core export $main "open" (core func $core-open))
-  (alias core export $main "apply" (core func $core-apply))
   (alias core export $main "post" (core func $post))
 
   (alias export $table "data-type" (type $data-type))
@@ -81,16 +80,9 @@
   (alias export $common "setting" (type $setting))
   (alias export $common "error" (type $error))
   (alias export $common "rejection" (type $rejection))
-  (type $output-table (record (field "name" string) (field "schema" $schema)))
-  (type $output (record (field "batches" (list $batch)) (field "rejected" (list $rejection))))
-  (func $open (param "input" $schema) (param "settings" (list $setting))
-    (result (result (list $output-table) (error $error)))
-    (canon lift (core func $core-open) (memory $memory) (realloc $realloc) (post-return $post)))
-  (func $apply (param "input" $batch) (result (result $output (error $error)))
-    (canon lift (core func $core-apply) (memory $memory) (realloc $realloc) (post-return $post)))
-
+  @LIFTED@
   ;; Gives the types of the exported functions the names that the interface exports.
-  (component $transform-component
+  (component $exports-component
     (type $data-type-0 (enum "boolean" "int32" "int64" "float32" "float64" "utf8" "binary" "date" "timestamp"))
     (import "import-type-data-type" (type $data-type (eq $data-type-0)))
     (type $field-0 (record (field "name" string) (field "data-type" $data-type) (field "nullable" bool)))
@@ -115,26 +107,8 @@
     (import "import-type-error" (type $error (eq $error-0)))
     (type $rejection-0 (record (field "row" u32) (field "reason" string)))
     (import "import-type-rejection" (type $rejection (eq $rejection-0)))
-    (type $output-table-0 (record (field "name" string) (field "schema" $schema)))
-    (import "import-type-output-table" (type $output-table (eq $output-table-0)))
-    (type $output-0 (record (field "batches" (list $batch)) (field "rejected" (list $rejection))))
-    (import "import-type-output" (type $output (eq $output-0)))
-    (import "import-func-open" (func $open (param "input" $schema) (param "settings" (list $setting))
-      (result (result (list $output-table) (error $error)))))
-    (import "import-func-apply" (func $apply (param "input" $batch) (result (result $output (error $error)))))
-    (export $schema-x "schema" (type $schema))
-    (export $batch-x "batch" (type $batch))
-    (export $setting-x "setting" (type $setting))
-    (export $error-x "error" (type $error))
-    (export $rejection-x "rejection" (type $rejection))
-    (type $output-table-1 (record (field "name" string) (field "schema" $schema-x)))
-    (export $output-table-x "output-table" (type $output-table-1))
-    (type $output-1 (record (field "batches" (list $batch-x)) (field "rejected" (list $rejection-x))))
-    (export $output-x "output" (type $output-1))
-    (export "open" (func $open) (func (param "input" $schema-x) (param "settings" (list $setting-x))
-      (result (result (list $output-table-x) (error $error-x)))))
-    (export "apply" (func $apply) (func (param "input" $batch-x) (result (result $output-x (error $error-x))))))
-  (instance $transform (instantiate $transform-component
+    @EXPORTED@)
+  (instance $exports (instantiate $exports-component
     (with "import-type-data-type" (type $data-type))
     (with "import-type-field" (type $field))
     (with "import-type-schema" (type $schema))
@@ -146,8 +120,5 @@
     (with "import-type-setting" (type $setting))
     (with "import-type-error" (type $error))
     (with "import-type-rejection" (type $rejection))
-    (with "import-type-output-table" (type $output-table))
-    (with "import-type-output" (type $output))
-    (with "import-func-open" (func $open))
-    (with "import-func-apply" (func $apply))))
-  (export "rillgate:plugin/transform@0.1.0" (instance $transform)))
+    @GIVEN@))
+  (export "rillgate:plugin/@KIND@@0.1.0" (instance $exports)))

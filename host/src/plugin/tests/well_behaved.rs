@@ -128,7 +128,7 @@ fn settings_and_columns_that_a_plugin_refuses_are_named_but_not_shown() {
 #[test]
 fn inspection_tells_what_a_plugin_is_and_announces() {
     let plugin = guest(&identity("(i32.store (i32.const 40) (i32.const 2))", "", ""));
-    let inspection = inspect_opened(&plugin, &limits(), &[], &schema()).unwrap();
+    let inspection = inspect_transform(&open(&plugin, &limits()).unwrap());
     assert_eq!(inspection, Inspection { tables: inspection.tables.clone(), ..inspect(&plugin) });
     let json = serde_json::to_value(&inspection).unwrap();
     assert_eq!(json["kind"], "transform");

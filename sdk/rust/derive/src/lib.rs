@@ -58,6 +58,7 @@ pub fn derive_outputs(input: TokenStream) -> TokenStream {
 ///     zone: String,
 /// }
 /// ```
+/// A struct without fields, `struct Count;`, takes no settings.
 #[proc_macro_derive(FromSettings, attributes(setting))]
 pub fn derive_from_settings(input: TokenStream) -> TokenStream {
     expand(input, settings::expand)
@@ -128,13 +129,14 @@ mod tests {
 
     #[test]
     fn outputs_and_settings() {
-        let cases: [(Expand, &str, &str); 8] = [
+        let cases: [(Expand, &str, &str); 9] = [
             (outputs::expand, "struct S { a: i64 }", "outputs are an enum"),
             (outputs::expand, "enum E {}", "at least one variant"),
             (outputs::expand, "enum E { A, B(Row) }", "`A` holds one row: `A(Row)`"),
             (outputs::expand, "enum E { A(Row), #[output(name = \"a\")] B(Row) }", "two variants are the table `a`"),
             (outputs::expand, "enum E { #[output(name = \"a b\")] A(Row) }", "a table's name is a letter"),
             (settings::expand, "enum E { A }", "settings are a struct"),
+            (settings::expand, "struct S(i64);", "named fields, or one without any"),
             (settings::expand, "struct S<'a> { a: &'a str }", "settings live as long as the plugin"),
             (settings::expand, "struct S { #[setting(default)] a: Option<i64> }", "field `a`: an Option is None"),
         ];

@@ -12,14 +12,18 @@ pub fn expand(input: DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new(input.ident.span(), "settings are a struct: a field for each setting"));
     };
-    let Fields::Named(fields) = &data.fields else {
-        return Err(Error::new(input.ident.span(), "settings are a struct with named fields"));
+    let fields: Vec<&Field> = match &data.fields {
+        Fields::Named(fields) => fields.named.iter().collect(),
+        Fields::Unit => Vec::new(),
+        Fields::Unnamed(_) => {
+            return Err(Error::new(input.ident.span(), "settings are a struct with named fields, or one without any"));
+        }
     };
     if let Some(parameter) = input.generics.params.first() {
         return Err(Error::new(parameter.span(), "settings live as long as the plugin: no parameters"));
     }
     let ident = &input.ident;
-    let fields = fields.named.iter().map(setting).collect::<Result<Vec<_>>>()?;
+    let fields = fields.into_iter().map(setting).collect::<Result<Vec<_>>>()?;
     Ok(quote! {
         #[automatically_derived]
         impl ::rillgate_sdk::FromSettings for #ident {

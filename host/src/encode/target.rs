@@ -1,0 +1,112 @@
+//! Where the rows of an output go: files of a table, or records of a topic.
+
+use super::error::EncodeError;
+use super::options::TableOptions;
+use super::records::RecordWriter;
+use super::table::{Output, TableWriter};
+use super::topic::TopicOptions;
+use crate::batch::{RecordBatch, Rejection, SchemaRef};
+
+/// Where the rows of an output go.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Into the files of a table.
+    Table(TableOptions),
+    /// To a topic.
+    Topic(TopicOptions),
+}
+
+impl Target {
+    /// The table, if it is one.
+    pub fn table(&self) -> Option<&TableOptions> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Topic(_) => None,
+        }
+    }
+
+    /// The topic, if it is one.
+    pub fn topic(&self) -> Option<&TopicOptions> {
+        match self {
+            Self::Table(_) => None,
+            Self::Topic(topic) => Some(topic),
+        }
+    }
+}
+
+/// Writes rows for their target, for one task. See [`TableWriter`]: a topic's records go into files, too, which are sent
+/// from the stage.
+pub enum TargetWriter {
+    /// Files as readers see them.
+    Table(Box<TableWriter>),
+    /// Files of records.
+    Topic(Box<RecordWriter>),
+}
+
+impl TargetWriter {
+    /// A writer of batches with this schema. Errors name the option at fault and what to write instead.
+    pub fn new(target: &Target, schema: &SchemaRef) -> Result<Self, EncodeError> {
+        Ok(match target {
+            Target::Table(options) => Self::Table(Box::new(TableWriter::new(options, schema)?)),
+            Target::Topic(options) => Self::Topic(Box::new(RecordWriter::new(options, schema)?)),
+        })
+    }
+
+    /// The first row of a batch that can't be written.
+    pub fn check(&self, batch: &RecordBatch) -> Result<(), Rejection> {
+        match self {
+            Self::Table(writer) => writer.check(batch),
+            Self::Topic(writer) => writer.check(batch),
+        }
+    }
+
+    /// Writes a batch that passed [`TargetWriter::check`].
+    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<Output>) -> Result<(), EncodeError> {
+        match self {
+            Self::Table(writer) => writer.write(batch, out),
+            Self::Topic(writer) => writer.write(batch, out),
+        }
+    }
+
+    /// What the footers of Parquet files say that are closed before [`TargetWriter::finish`].
+    pub fn set_metadata(&mut self, metadata: &[(String, String)]) {
+        self.files_mut().set_metadata(metadata);
+    }
+
+    /// Closes all open files.
+    pub fn finish(&mut self, metadata: &[(String, String)], out: &mut Vec<Output>) -> Result<(), EncodeError> {
+        self.files_mut().finish(metadata, out)
+    }
+
+    /// Rows in files that aren't closed.
+    pub fn open_rows(&self) -> u64 {
+        self.files().open_rows()
+    }
+
+    /// The length of the longest open file if it were closed now, about, in bytes.
+    pub fn largest_file_bytes(&self) -> u64 {
+        self.files().largest_file_bytes()
+    }
+
+    /// The columns that readers see: of files, or of records' values.
+    pub fn visible_schema(&self) -> SchemaRef {
+        match self {
+            Self::Table(writer) => writer.file_schema(),
+            Self::Topic(writer) => writer.value_schema(),
+        }
+    }
+
+    fn files(&self) -> &TableWriter {
+        match self {
+            Self::Table(writer) => writer,
+            Self::Topic(writer) => &writer.files,
+        }
+    }
+
+    fn files_mut(&mut self) -> &mut TableWriter {
+        match self {
+            Self::Table(writer) => writer,
+            Self::Topic(writer) => &mut writer.files,
+        }
+    }
+}

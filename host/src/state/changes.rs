@@ -1,0 +1,177 @@
+//! What each file of a state accounts for, so that a commit writes what changed and not what is there.
+//!
+//! The files lie one over another, oldest first: what a later one says of a key goes over what an earlier one said. A new file
+//! takes in those before it that are no more than twice its size, as in a log-structured merge tree: so files stay few (by
+//! the logarithm of what is there), and what has changed is written again only so often.
+
+use std::mem;
+
+/// A file takes in those before it that are no larger than this many times itself.
+const GROWTH: usize = 2;
+/// When the files hold this many times what lives, all is written anew: most of it has left.
+const STALE: usize = 4;
+/// As long as the files hold no more than this, what has left doesn't matter.
+const SMALL: usize = 4096;
+
+/// A key that left before its time: the span it was known by says which.
+pub type Gone = (Box<[u8]>, i64);
+
+/// What one file of a state says.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Entries {
+    /// Slots whose values are in it. Some may have left since, or been used again.
+    pub slots: Vec<u32>,
+    /// Keys that it takes away.
+    pub gone: Vec<Gone>,
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        self.slots.len() + self.gone.len()
+    }
+}
+
+/// What the next file of a state must hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// How many of the files there, from the oldest on, stay; the others are taken in.
+    pub kept: usize,
+    /// Each slot once, and live. Nothing at all: no file is needed.
+    pub entries: Entries,
+}
+
+/// What changed since when.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Of each file, oldest first.
+    files: Vec<Entries>,
+    /// Since the last file.
+    open: Entries,
+    /// By slot: the round in which it was last noted; the first is 1.
+    noted: Vec<u64>,
+    /// Files begun before this one.
+    rounds: u64,
+}
+
+impl Changes {
+    /// Takes note that a slot has changed.
+    pub fn note(&mut self, slot: u32) {
+        let (slot, round) = (slot as usize, self.rounds + 1);
+        if self.noted.len() <= slot {
+            self.noted.resize(slot + 1, 0);
+        }
+        if mem::replace(&mut self.noted[slot], round) != round {
+            self.open.slots.push(slot as u32);
+        }
+    }
+
+    /// Takes note that a key has left that a file may still say something of.
+    pub fn note_gone(&mut self, key: &[u8], start: i64) {
+        self.open.gone.push((key.into(), start));
+    }
+
+    /// Takes note of what the next of the files says that were there already.
+    pub fn restored(&mut self, entries: Entries) {
+        self.files.push(entries);
+    }
+
+    /// The slots that changed since the last file; some may have left.
+    pub fn open(&self) -> &[u32] {
+        &self.open.slots
+    }
+
+    /// Says what the next file must hold, of `live_slots` slots for which `is_live`. `None`: nothing changed, and all files stay.
+    pub fn cut(&mut self, live_slots: usize, is_live: impl Fn(u32) -> bool) -> Option<Cut> {
+        self.rounds += 1;
+        let Entries { mut slots, mut gone } = mem::take(&mut self.open);
+        let held: usize = self.files.iter().map(Entries::len).sum();
+        let stale = held > SMALL.max(live_slots * STALE) || live_slots == 0;
+        if slots.is_empty() && gone.is_empty() && (!stale || self.files.is_empty()) {
+            return None;
+        }
+        while let Some(last) = self.files.pop_if(|last| stale || last.len() <= GROWTH * (slots.len() + gone.len())) {
+            slots.extend(last.slots);
+            gone.extend(last.gone);
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        slots.retain(|&slot| is_live(slot));
+        if self.files.is_empty() {
+            // There is nothing below that anything could be taken away from.
+            gone.clear();
+        }
+        let cut = Cut { kept: self.files.len(), entries: Entries { slots, gone } };
+        if cut.entries.len() > 0 {
+            self.files.push(cut.entries.clone());
+        }
+        Some(cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(changes: &mut Changes, slots: impl IntoIterator<Item = u32>, live: u32) -> Option<Cut> {
+        slots.into_iter().for_each(|slot| changes.note(slot));
+        changes.cut(live as usize, |slot| slot < live)
+    }
+
+    #[test]
+    fn a_commit_costs_by_what_changed_and_files_stay_few() {
+        const KEYS: u32 = 100_000;
+        let mut changes = Changes::default();
+        assert_eq!(cut(&mut changes, 0..KEYS, KEYS).unwrap().kept, 0);
+        let (mut written, mut files) = (0, 0);
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..1000 {
+            let slots: Vec<u32> = (0..100).map(|_| random.u32(0..KEYS)).collect();
+            let cut = cut(&mut changes, slots, KEYS).unwrap();
+            written += cut.entries.slots.len();
+            files = files.max(cut.kept + 1);
+        }
+        assert!(files <= 12, "{files} files at once");
+        assert!(written < 1000 * 100 * 12, "{written} slots written for 100,000 changes");
+    }
+
+    #[test]
+    fn every_change_is_in_a_file_that_no_older_one_goes_over() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut changes = Changes::default();
+        // What each file says of each slot, and what is true.
+        let (mut files, mut truth): (Vec<Vec<(u32, u64)>>, Vec<u64>) = (Vec::new(), vec![0; 500]);
+        for round in 1..500 {
+            let slots: Vec<u32> = (0..random.usize(0..60)).map(|_| random.u32(0..500)).collect();
+            slots.iter().for_each(|&slot| truth[slot as usize] = round);
+            if let Some(Cut { kept, entries }) = cut(&mut changes, slots, 500) {
+                files.truncate(kept);
+                files.push(entries.slots.iter().map(|&slot| (slot, truth[slot as usize])).collect());
+            }
+            let mut read = vec![0; 500];
+            files.iter().flatten().for_each(|&(slot, value)| read[slot as usize] = value);
+            assert_eq!(read, truth);
+        }
+    }
+
+    #[test]
+    fn what_has_left_leaves_the_files_too() {
+        let mut changes = Changes::default();
+        cut(&mut changes, 0..100_000, 100_000);
+        let cut = cut(&mut changes, [5], 10).unwrap();
+        assert_eq!((cut.kept, cut.entries.slots), (0, (0..10).collect()), "the old file is not worth its place");
+        let empty = changes.cut(0, |_| false).unwrap();
+        assert_eq!((empty.kept, empty.entries.len()), (0, 0));
+        assert_eq!(changes.cut(0, |_| false), None);
+    }
+
+    #[test]
+    fn a_key_that_left_is_named_as_long_as_a_file_below_may_hold_it() {
+        let mut changes = Changes::default();
+        cut(&mut changes, 0..1000, 1000);
+        changes.note_gone(b"a", 7);
+        let named = changes.cut(1000, |_| true).unwrap();
+        assert_eq!((named.kept, named.entries.gone.len()), (1, 1));
+        let all = cut(&mut changes, 0..1000, 1000).unwrap();
+        assert_eq!((all.kept, all.entries.gone.len()), (0, 0));
+    }
+}

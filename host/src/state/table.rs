@@ -1,0 +1,156 @@
+//! A table of keys and their values, kept in memory and written by what changed.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
+
+use super::changes::{Changes, Cut, Entries};
+use super::columns::Columns;
+use super::key_columns::KeyColumns;
+use super::keys::{Keys, Lookup, Span};
+use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
+
+/// Columns of a file beside those of keys and values.
+const START: &str = "window_start";
+const END: &str = "window_end";
+const GONE: &str = "gone";
+/// What the names of key columns begin with in a file, and those of values.
+pub(super) const KEY: &str = "key.";
+pub(super) const VALUE: &str = "value.";
+
+/// Keys with their spans and values.
+#[derive(Debug)]
+pub struct Table {
+    /// Which columns the keys are made of.
+    pub key_columns: KeyColumns,
+    /// The keys and their slots.
+    pub keys: Keys,
+    /// The values by slot.
+    pub values: Columns,
+    /// What the next file must say.
+    pub changes: Changes,
+    file_schema: SchemaRef,
+}
+
+/// What is to be written so that the files of a table say what it holds.
+#[derive(Debug)]
+pub struct Delta {
+    /// How many of the files there, from the oldest on, stay.
+    pub kept: usize,
+    /// What goes into a file after them, if anything has to.
+    pub file: Option<RecordBatch>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(key_columns: KeyColumns, values: &SchemaRef, lookup: Lookup) -> Self {
+        let renamed = |prefix: &str, field: &Field, nullable: bool| {
+            Field::new(format!("{prefix}{}", field.name()), field.data_type().clone(), nullable)
+        };
+        let time = data_type("timestamp").expect("a column type");
+        let mut fields: Vec<Field> = Vec::new();
+        fields.extend(key_columns.schema().fields().iter().map(|field| renamed(KEY, field, field.is_nullable())));
+        fields.extend([START, END].map(|name| Field::new(name, time.clone(), true)));
+        fields.push(Field::new(GONE, data_type("boolean").expect("a column type"), false));
+        // A key that has gone has no values.
+        fields.extend(values.fields().iter().map(|field| renamed(VALUE, field, true)));
+        Self {
+            keys: Keys::new(lookup),
+            values: Columns::new(values),
+            changes: Changes::default(),
+            file_schema: Arc::new(Schema::new(fields)),
+            key_columns,
+        }
+    }
+
+    /// The columns of a file: those of the key with `key.` before their names, `window_start`, `window_end`, `gone`, and the
+    /// values' with `value.` before theirs.
+    pub fn file_schema(&self) -> &SchemaRef {
+        &self.file_schema
+    }
+
+    /// Ends an epoch: what has changed since the one before.
+    ///
+    /// # Errors
+    /// None that Arrow should have.
+    pub fn cut(&mut self) -> Result<Option<Delta>, ArrowError> {
+        let keys = &self.keys;
+        let Some(Cut { kept, entries }) = self.changes.cut(keys.len(), |slot| keys.key(slot).is_some()) else {
+            return Ok(None);
+        };
+        let is_empty = entries.slots.is_empty() && entries.gone.is_empty();
+        let file = if is_empty { None } else { Some(self.file(&entries)?) };
+        Ok(Some(Delta { kept, file }))
+    }
+
+    /// Those that have gone come first: one that came back in the same epoch is there.
+    fn file(&self, Entries { slots, gone }: &Entries) -> Result<RecordBatch, ArrowError> {
+        let keys = gone.iter().map(|(key, _)| &**key);
+        let keys = keys.chain(slots.iter().filter_map(|&slot| self.keys.key(slot)));
+        let mut columns = self.key_columns.columns(keys)?;
+        let spans = gone.iter().map(|&(_, start)| Span { start, end: start });
+        let spans: Vec<Span> = spans.chain(slots.iter().map(|&slot| self.keys.span(slot))).collect();
+        let time = |at: fn(&Span) -> i64, none: i64| -> ArrayRef {
+            let times = spans.iter().map(|span| Some(at(span)).filter(|&time| time != none));
+            Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
+        };
+        columns.push(time(|span| span.start, Span::ALWAYS.start));
+        columns.push(time(|span| span.end, Span::ALWAYS.end));
+        columns.push(Arc::new(BooleanArray::from_iter((0..spans.len()).map(|row| Some(row < gone.len())))));
+        let values = self.values.gather(slots);
+        for values in values.columns() {
+            let none = new_null_array(values.data_type(), gone.len());
+            columns.push(if gone.is_empty() { Arc::clone(values) } else { concat(&[&none, values])? });
+        }
+        RecordBatch::try_new(Arc::clone(&self.file_schema), columns)
+    }
+
+    /// Takes in a file that was written before, after all those before it. `is_over` tells spans that have ended since.
+    ///
+    /// # Errors
+    /// Columns that aren't those of [`Self::file_schema`].
+    pub fn restore(&mut self, batches: &[RecordBatch], is_over: impl Fn(Span) -> bool) -> Result<(), ArrowError> {
+        let mut entries = Entries::default();
+        for batch in batches {
+            let key_count = self.key_columns.schema().fields().len();
+            let keys = self.key_columns.rows_of(&batch.columns()[..key_count])?;
+            let times = |at: usize| batch.column(key_count + at).as_primitive_opt::<TimestampMicrosecondType>();
+            let gone = batch.column(key_count + 2).as_boolean_opt();
+            let (Some(starts), Some(ends), Some(gone)) = (times(0), times(1), gone) else {
+                return Err(ArrowError::SchemaError("spans that are no timestamps".to_owned()));
+            };
+            let time = |times: &TimestampMicrosecondArray, row: usize, none: i64| match times.is_null(row) {
+                true => none,
+                false => times.value(row),
+            };
+            let (mut rows, mut slots) = (Vec::new(), Vec::new());
+            for row in 0..batch.num_rows() {
+                let start = time(starts, row, Span::ALWAYS.start);
+                let span = Span { start, end: time(ends, row, Span::ALWAYS.end) };
+                let known = self.keys.find(keys.get(row), start);
+                if gone.value(row) {
+                    known.into_iter().for_each(|slot| self.keys.remove(slot));
+                    entries.gone.push((keys.get(row).into(), start));
+                    continue;
+                }
+                if is_over(span) {
+                    known.into_iter().for_each(|slot| self.keys.remove(slot));
+                    continue;
+                }
+                // A span that has grown at its end has the same start.
+                let slot = self.keys.put(keys.get(row), span);
+                rows.push(row as u32);
+                slots.push(slot);
+            }
+            let values = batch.project(&(key_count + 3..batch.num_columns()).collect::<Vec<_>>())?;
+            let rows = arrow::array::UInt32Array::from(rows);
+            self.values.scatter(&slots, &arrow::compute::take_record_batch(&values, &rows)?);
+            entries.slots.extend(slots);
+        }
+        self.changes.restored(entries);
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+//! The groups of one task: rows in, rows of complete or changed groups out.
+
+use std::sync::Arc;
+
+use arrow::array::{TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::error::ArrowError;
+
+use super::dedup::Dedup;
+use super::event_time::{Watermark, times};
+use super::groups::Touched;
+use super::{Emit, Fold, Refused, Window, WindowOptions, session};
+use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
+use crate::state::{Delta, KeyColumns, Lookup, Span, Table};
+
+/// Columns of a windowed group beside its keys.
+const WINDOW_START: &str = "window_start";
+const WINDOW_END: &str = "window_end";
+/// Groups given out in one call.
+const FINISH_ROWS: usize = 8192;
+
+/// What became of the rows of a batch that a fold has no part in.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// Rows that came too late for all their windows.
+    pub late: Option<RecordBatch>,
+    /// Rows that were seen before.
+    pub duplicates: u64,
+}
+
+/// What has to be written so that a task can go on from here.
+#[derive(Debug)]
+pub struct Deltas {
+    /// No more rows are expected from before it, microseconds; `None` before the first row.
+    pub watermark_us: Option<i64>,
+    /// What changed of the groups.
+    pub groups: Option<Delta>,
+    /// What changed of the rows remembered.
+    pub seen: Option<Delta>,
+}
+
+/// What was written of a task, read back: the batches of each file, oldest first.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// As [`Deltas::watermark_us`].
+    pub watermark_us: Option<i64>,
+    /// Files of the groups.
+    pub groups: Vec<Vec<RecordBatch>>,
+    /// Files of the rows remembered.
+    pub seen: Vec<Vec<RecordBatch>>,
+}
+
+/// The groups of one task.
+#[derive(Debug)]
+pub struct Aggregation {
+    options: WindowOptions,
+    /// Of the event time.
+    time: Option<usize>,
+    watermark: Watermark,
+    /// Where the watermark was when groups were last given out.
+    given_out_us: i64,
+    groups: Table,
+    seen: Option<Dedup>,
+    touched: Touched,
+    group_schema: SchemaRef,
+}
+
+/// The columns that tell groups apart: those of the key, and `window_start` and `window_end` where there are windows.
+///
+/// # Errors
+/// A column that isn't there, or that is called like one of the window's.
+pub fn group_schema(input: &Schema, options: &WindowOptions) -> Result<SchemaRef, ArrowError> {
+    let keys = KeyColumns::new(input, &options.key)?;
+    let mut fields: Vec<Field> = keys.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    if options.window.is_some() {
+        let time = data_type("timestamp").ok_or_else(|| ArrowError::SchemaError("no timestamps".to_owned()))?;
+        fields.extend([WINDOW_START, WINDOW_END].map(|name| Field::new(name, time.clone(), false)));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+impl Aggregation {
+    /// No groups yet, for rows of `input` that are folded into `states`.
+    ///
+    /// # Errors
+    /// A column that isn't there.
+    pub fn new(options: &WindowOptions, input: &Schema, states: &SchemaRef) -> Result<Self, ArrowError> {
+        let lookup = match options.window {
+            Some(Window::Session { .. }) => Lookup::ByKey,
+            _ => Lookup::ByStart,
+        };
+        Ok(Self {
+            time: options.time.as_ref().map(|time| input.index_of(time)).transpose()?,
+            watermark: Watermark { at_us: i64::MIN, delay_us: options.delay_us },
+            given_out_us: i64::MIN,
+            groups: Table::new(KeyColumns::new(input, &options.key)?, states, lookup),
+            seen: if options.dedup.is_empty() { None } else { Some(Dedup::new(input, &options.dedup)?) },
+            touched: Touched::default(),
+            group_schema: group_schema(input, options)?,
+            options: options.clone(),
+        })
+    }
+
+    /// Goes on where the one that was written stopped.
+    ///
+    /// # Errors
+    /// Files of other columns.
+    pub fn restore(&mut self, restored: &Restored) -> Result<(), ArrowError> {
+        self.watermark.at_us = restored.watermark_us.unwrap_or(i64::MIN);
+        self.given_out_us = self.watermark.at_us;
+        let (watermark, lateness) = (self.watermark, self.options.allowed_lateness_us);
+        for file in &restored.groups {
+            self.groups.restore(file, |span| watermark.is_past(span.end, lateness))?;
+        }
+        if let Some(seen) = &mut self.seen {
+            for file in &restored.seen {
+                seen.table.restore(file, |span| watermark.is_past(span.end, 0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of the groups that a fold finishes.
+    pub fn group_schema(&self) -> &SchemaRef {
+        &self.group_schema
+    }
+
+    /// The groups, and the rows remembered.
+    pub fn tables(&self) -> (&Table, Option<&Table>) {
+        (&self.groups, self.seen.as_ref().map(|seen| &seen.table))
+    }
+
+    /// No more rows are expected from before it, microseconds; `None` before the first row.
+    pub fn watermark_us(&self) -> Option<i64> {
+        Some(self.watermark.at_us).filter(|&at| at != i64::MIN)
+    }
+
+    /// Folds rows into the states of their groups: all of them, or none.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn fold<F: Fold>(&mut self, rows: &RecordBatch, fold: &mut F) -> Result<Folded, Refused<F::Error>> {
+        let watermark = self.watermark;
+        let folded = self.try_fold(rows, fold);
+        if folded.is_err() {
+            self.watermark = watermark;
+        }
+        if let Some(seen) = &mut self.seen {
+            if folded.is_ok() { seen.keep() } else { seen.forget() }
+        }
+        folded
+    }
+
+    fn try_fold<F: Fold>(&mut self, rows: &RecordBatch, fold: &mut F) -> Result<Folded, Refused<F::Error>> {
+        let odd = |error: ArrowError| Refused::Row(error.to_string());
+        let times = self.time.map(|column| times(rows, column)).transpose().map_err(Refused::Row)?;
+        let keys = self.groups.key_columns.rows(rows).map_err(odd)?;
+        let seen_keys = self.seen.as_ref().map(|seen| seen.rows(rows)).transpose().map_err(odd)?;
+        let lateness = self.options.allowed_lateness_us;
+        let window = self.options.window;
+        let judged = window.is_some() || self.seen.is_some();
+        let (mut late, mut duplicates) = (Vec::new(), 0);
+        let (mut taken, mut numbers) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
+        let mut in_sessions = Vec::new();
+        self.touched.begin();
+        for row in 0..rows.num_rows() {
+            let time = times.map_or(0, |times| times.value(row));
+            // By the rows before it.
+            let watermark = self.watermark;
+            if judged {
+                self.watermark.saw(time);
+                let last_end = window.map_or(time + 1, |window| window.last_end(time));
+                if watermark.is_past(last_end, lateness) {
+                    late.push(row as u32);
+                    continue;
+                }
+                let until = last_end.saturating_add(lateness);
+                if let (Some(seen), Some(keys)) = (&mut self.seen, &seen_keys)
+                    && !seen.is_first(keys.get(row), until, watermark)
+                {
+                    duplicates += 1;
+                    continue;
+                }
+            }
+            let mut group = |span: Span| {
+                let (slot, is_new) = self.groups.keys.find_or_add(keys.get(row), span);
+                taken.push(row as u32);
+                numbers.push(self.touched.number(slot, is_new));
+            };
+            match window {
+                None => group(Span::ALWAYS),
+                Some(Window::Session { .. }) => in_sessions.push(session::Row { row, time_us: time, watermark }),
+                Some(window) => window.of(time).filter(|span| !watermark.is_past(span.end, lateness)).for_each(group),
+            }
+        }
+        if let Some(Window::Session { gap_us }) = window {
+            session::fold(&mut self.groups, rows, &keys, &in_sessions, gap_us, lateness, fold)?;
+        } else if !taken.is_empty() {
+            self.touched.plain(&mut numbers);
+            let all = taken.len() == rows.num_rows() && late.is_empty() && duplicates == 0;
+            let taken = if all && matches!(window, None | Some(Window::Tumbling { .. })) {
+                rows.clone()
+            } else {
+                take_record_batch(rows, &UInt32Array::from(taken)).map_err(|error| {
+                    self.touched.forget(&mut self.groups);
+                    odd(error)
+                })?
+            };
+            self.touched.fold(&mut self.groups, &taken, &numbers, fold)?;
+        }
+        let late =
+            if late.is_empty() { None } else { Some(take_record_batch(rows, &UInt32Array::from(late)).map_err(odd)?) };
+        Ok(Folded { late, duplicates })
+    }
+
+    /// Moves event time on though no row says so. Returns whether that makes groups complete.
+    pub fn advance(&mut self, watermark_us: i64) -> bool {
+        self.watermark.at_us = self.watermark.at_us.max(watermark_us);
+        self.options.emit == Emit::Close && !self.groups.keys.ending(self.given_out_us, self.watermark.at_us).is_empty()
+    }
+
+    /// Rows of the groups that are to be given out at the end of an epoch: in the order of their windows' ends, then their keys.
+    ///
+    /// # Errors
+    /// When the fold fails: nothing has changed then.
+    pub fn finish<F: Fold>(&mut self, fold: &mut F) -> Result<Vec<RecordBatch>, Refused<F::Error>> {
+        let due = self.due();
+        let finish = |slots: &[u32]| {
+            let groups = self.rows_of(slots).map_err(|error| Refused::Row(error.to_string()))?;
+            fold.finish(&groups, &self.groups.values.gather(slots)).map_err(Refused::Fold)
+        };
+        due.chunks(FINISH_ROWS).map(finish).collect()
+    }
+
+    fn due(&self) -> Vec<u32> {
+        let keys = &self.groups.keys;
+        let changed = || self.groups.changes.open().iter().copied().filter(|&slot| keys.key(slot).is_some());
+        let mut due: Vec<u32> = match self.options.emit {
+            Emit::Change => changed().collect(),
+            Emit::Close => {
+                let ended = keys.ending(self.given_out_us, self.watermark.at_us);
+                let again = changed().filter(|&slot| keys.span(slot).end <= self.given_out_us);
+                ended.into_iter().chain(again).collect()
+            }
+        };
+        due.sort_unstable_by(|&a, &b| (keys.span(a).end, keys.key(a)).cmp(&(keys.span(b).end, keys.key(b))));
+        due
+    }
+
+    /// Key columns, and windows.
+    fn rows_of(&self, slots: &[u32]) -> Result<RecordBatch, ArrowError> {
+        let keys = &self.groups.keys;
+        let mut columns = self.groups.key_columns.columns(slots.iter().filter_map(|&slot| keys.key(slot)))?;
+        if self.options.window.is_some() {
+            let times = |at: fn(Span) -> i64| {
+                let times = slots.iter().map(|&slot| at(keys.span(slot)));
+                Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+            };
+            columns.push(times(|span| span.start));
+            columns.push(times(|span| span.end));
+        }
+        let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(slots.len()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.group_schema), columns, &rows)
+    }
+
+    /// Ends an epoch, after [`Self::finish`]: what is over leaves, and what changed is to be written.
+    ///
+    /// # Errors
+    /// None that Arrow should have.
+    pub fn cut(&mut self) -> Result<Deltas, ArrowError> {
+        let at = self.watermark.at_us;
+        self.given_out_us = at;
+        self.groups.keys.remove_ended(at.saturating_sub(self.options.allowed_lateness_us));
+        if let Some(seen) = &mut self.seen {
+            seen.table.keys.remove_ended(at);
+        }
+        let seen = self.seen.as_mut().map(|seen| seen.table.cut()).transpose()?.flatten();
+        Ok(Deltas { watermark_us: self.watermark_us(), groups: self.groups.cut()?, seen })
+    }
+}
