@@ -2,6 +2,7 @@
 //!
 //! What `simulate` does, and `demo` for each simulated system. What the records are is `rillgate_feeds`'s business.
 
+mod avro;
 mod sender;
 
 use std::ops::RangeInclusive;
@@ -12,7 +13,11 @@ use chrono::Datelike;
 use indexmap::IndexMap;
 use rillgate_feeds::{Options, System, feed_with};
 
+use crate::registry::{RegistryError, RegistryOptions};
+use avro::AvroWriter;
 use sender::Sender;
+
+pub use avro::register_schemas;
 
 /// How many records are sent between two looks at what has been acknowledged.
 const RECORDS_PER_POLL: u64 = 64;
@@ -38,6 +43,8 @@ pub struct FeedOptions {
     pub partitions: i32,
     /// How long to wait for a broker before giving up.
     pub timeout: Duration,
+    /// Where the schemas of records go that are Avro.
+    pub registry: Option<RegistryOptions>,
 }
 
 impl FeedOptions {
@@ -51,6 +58,7 @@ impl FeedOptions {
             speed: None,
             partitions: 4,
             timeout: Duration::from_secs(10),
+            registry: None,
         }
     }
 
@@ -163,6 +171,23 @@ pub enum FeedError {
         /// What the broker says.
         reason: String,
     },
+    /// The schema registry can't be asked, or doesn't take a schema.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Records that are Avro, and no registry for their schemas.
+    #[error("the records of topic `{topic}` are Avro: add [schema_registry] with url = \"http://host:8081\"")]
+    NoRegistry {
+        /// The topic's name.
+        topic: &'static str,
+    },
+    /// A record isn't of its own schema.
+    #[error("topic `{topic}`: {reason}")]
+    Schema {
+        /// The topic's name.
+        topic: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// The broker refused a record.
     #[error("topic `{topic}` didn't take a record: {reason}")]
     Delivery {
@@ -191,6 +216,7 @@ pub fn run(
     let mut sender = Sender::open(kafka, options, stop, progress)?;
     sender.create_missing_topics(options.partitions)?;
 
+    let mut avro = AvroWriter::new(options);
     let (started, pace) = (Instant::now(), options.pace());
     let mut first_due_ms = None;
     let records = feed_with(options.system, &options.simulation);
@@ -203,7 +229,8 @@ pub fn run(
         if sent % RECORDS_PER_POLL == 0 {
             sender.poll(Duration::ZERO)?;
         }
-        sender.send(&record)?;
+        let (key, value) = avro.encode(&record)?;
+        sender.send(record.topic, &key, &value)?;
     }
     sender.finish()?;
     Ok(FeedReport { records: sender.deliveries().by_topic(), elapsed: started.elapsed() })

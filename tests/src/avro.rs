@@ -48,7 +48,7 @@ fn key_schema() -> Value {
 
 fn arrival(i: usize) -> Value {
     let line = ["red", "blue", "green"][i % 3];
-    let before = (i % 5 != 0).then(|| 40_000 + i - 1);
+    let before = (!i.is_multiple_of(5)).then(|| 40_000 + i - 1);
     json!({
         "station_id": 40_000 + i, "train_id": format!("{}L{i:03}", &line[..1]), "direction": if i.is_multiple_of(2) { "a" } else { "b" },
         "line": line, "train_status": "in_service", "prev_station_id": before, "prev_direction": before.map(|_| "b"),

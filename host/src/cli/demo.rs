@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::encode::TopicOptions;
 use crate::feed::{self, FeedOptions, FeedReport};
 use crate::kafka::EmbeddedBroker;
+use crate::registry::{EmbeddedRegistry, RegistryOptions};
 
 /// Partitions of each topic.
 const PARTITIONS: i32 = 2;
@@ -65,15 +66,28 @@ fn play(args: &DemoArgs) -> Result<Exit, Exit> {
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = runtime()?;
     runtime.spawn(stop_on_signal(Arc::clone(&stop)));
+    let environment = |reason| (Exit::Environment, reason).say("demo");
+    let registry = match config.schema_registry {
+        Some(_) => Some(EmbeddedRegistry::start(runtime.handle()).map_err(environment)?),
+        None => None,
+    };
+    let registry =
+        registry.map(|registry| RegistryOptions { url: registry.url().to_owned(), ..RegistryOptions::default() });
+    // Pipelines may take their columns from there as soon as the host starts.
+    for (system, _) in &brokers {
+        let registered = feed::register_schemas(&feed_options(*system, registry.as_ref()));
+        registered.map_err(|error| (simulate::exit_of(&error), error.to_string()).say(system.name()))?;
+    }
 
-    let host = Host { args, overrides: overrides(&config, &brokers) };
+    let host = Host { args, overrides: overrides(&config, &brokers, registry.as_ref()) };
     let sent = AtomicU64::new(0);
     let (reports, watched) = std::thread::scope(|scope| {
         let feeds: Vec<_> = brokers
             .iter()
             .map(|(system, broker)| {
-                let (system, servers, stop, sent) = (*system, broker.servers().to_owned(), &*stop, &sent);
-                scope.spawn(move || send(system, &servers, stop, sent))
+                let (options, servers) = (feed_options(*system, registry.as_ref()), broker.servers().to_owned());
+                let (stop, sent) = (&*stop, &sent);
+                scope.spawn(move || send(&options, &servers, stop, sent))
             })
             .collect();
         let watched = watch(&host, &brokers, &stop, &sent);
@@ -139,10 +153,11 @@ fn empty_lake(lake: &Path) -> Result<(), String> {
     std::fs::write(mark, "A demo made this folder, and the next demo empties it.\n").map_err(said)
 }
 
-/// Where each pipeline finds the broker of its system. A member that was killed is forgotten soon, so that the next one
+/// Where each pipeline finds the broker of its system, and all of them the registry. A member that was killed is forgotten soon, so that the next one
 /// doesn't wait for it.
-fn overrides(config: &Config, brokers: &[(System, EmbeddedBroker)]) -> Vec<String> {
-    let mut overrides = Vec::new();
+fn overrides(config: &Config, brokers: &[(System, EmbeddedBroker)], registry: Option<&RegistryOptions>) -> Vec<String> {
+    let mut overrides: Vec<String> =
+        registry.map(|registry| format!("schema_registry.url={:?}", registry.url)).into_iter().collect();
     for (system, broker) in brokers {
         for name in config.pipelines.keys().filter(|name| name.starts_with(&prefix(*system))) {
             let properties = [
@@ -170,13 +185,19 @@ async fn stop_on_signal(stop: Arc<AtomicBool>) {
     stop.store(true, Ordering::Relaxed);
 }
 
-fn send(system: System, servers: &str, stop: &AtomicBool, sent: &AtomicU64) -> Result<FeedReport, Exit> {
-    let kafka: IndexMap<String, String> = [("bootstrap.servers".to_owned(), servers.to_owned())].into();
+fn feed_options(system: System, registry: Option<&RegistryOptions>) -> FeedOptions {
     let mut options = FeedOptions::new(system, 42);
     options.rate = Some(rate(system));
     options.partitions = PARTITIONS;
+    options.registry = registry.cloned();
+    options
+}
+
+fn send(options: &FeedOptions, servers: &str, stop: &AtomicBool, sent: &AtomicU64) -> Result<FeedReport, Exit> {
+    let kafka: IndexMap<String, String> = [("bootstrap.servers".to_owned(), servers.to_owned())].into();
+    let system = options.system;
     let mut before = 0;
-    let report = feed::run(&kafka, &options, stop, &mut |now| {
+    let report = feed::run(&kafka, options, stop, &mut |now| {
         sent.fetch_add(now - before, Ordering::Relaxed);
         before = now;
     });

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use rillgate_feeds::System;
 
 use super::{ConfigArgs, Exit, Say, load};
+use crate::config::Config;
 use crate::feed::{self, FeedError, FeedOptions};
 
 #[derive(Debug, Args)]
@@ -36,20 +37,21 @@ pub(super) struct SimulateArgs {
 
 pub(super) fn simulate(args: &SimulateArgs, json: bool) -> Exit {
     match load(&args.config, json) {
-        Ok(config) => send(args, &config.kafka, json),
+        Ok(config) => send(args, &config, json),
         Err(exit) => exit,
     }
 }
 
-fn send(args: &SimulateArgs, kafka: &indexmap::IndexMap<String, String>, json: bool) -> Exit {
+fn send(args: &SimulateArgs, config: &Config, json: bool) -> Exit {
     let mut options = FeedOptions::new(args.system, args.seed);
     (options.rate, options.count, options.speed) = (args.rate, args.count, args.speed);
     options.partitions = args.partitions;
+    options.registry.clone_from(&config.schema_registry);
     let draw = !json && std::io::stderr().is_terminal();
     let bar =
         if draw { args.count.map_or_else(ProgressBar::new_spinner, ProgressBar::new) } else { ProgressBar::hidden() };
     bar.enable_steady_tick(Duration::from_millis(200));
-    let sent = feed::run(kafka, &options, &AtomicBool::new(false), &mut |sent| bar.set_position(sent));
+    let sent = feed::run(&config.kafka, &options, &AtomicBool::new(false), &mut |sent| bar.set_position(sent));
     bar.finish_and_clear();
     let report = match sent {
         Ok(report) => report,
@@ -68,8 +70,10 @@ fn send(args: &SimulateArgs, kafka: &indexmap::IndexMap<String, String>, json: b
 
 pub(super) fn exit_of(error: &FeedError) -> Exit {
     match error {
-        FeedError::Unreachable { .. } => Exit::Environment,
-        FeedError::Create { .. } | FeedError::Delivery { .. } => Exit::Failed,
-        FeedError::Option { .. } | FeedError::Property { .. } | FeedError::Client(_) => Exit::BadInput,
+        FeedError::Unreachable { .. } | FeedError::Registry(_) => Exit::Environment,
+        FeedError::Create { .. } | FeedError::Delivery { .. } | FeedError::Schema { .. } => Exit::Failed,
+        FeedError::Option { .. } | FeedError::Property { .. } | FeedError::Client(_) | FeedError::NoRegistry { .. } => {
+            Exit::BadInput
+        }
     }
 }

@@ -11,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rillgate_feeds::{Record, System};
+use rillgate_feeds::System;
 
 use super::{FeedError, FeedOptions};
 
@@ -140,16 +140,16 @@ impl<'a> Sender<'a> {
     }
 
     /// Hands one record to the producer, as soon as it has room.
-    pub(super) fn send(&mut self, record: &Record) -> Result<(), FeedError> {
+    pub(super) fn send(&mut self, topic: &'static str, key: &[u8], value: &[u8]) -> Result<(), FeedError> {
         // A feed sends to its system's topics and to no other.
-        let index = self.deliveries().topics.iter().position(|topic| *topic == record.topic).unwrap_or_default();
+        let index = self.deliveries().topics.iter().position(|name| *name == topic).unwrap_or_default();
         loop {
             // Without a timestamp: it would be the simulation's, which retention may find too old to keep.
-            let message = BaseRecord::with_opaque_to(record.topic, index).key(&record.key).payload(&record.value);
+            let message = BaseRecord::with_opaque_to(topic, index).key(key).payload(value);
             match self.producer.send(message).map_err(|(error, _)| error.rdkafka_error_code()) {
                 Ok(()) => return Ok(()),
                 Err(Some(RDKafkaErrorCode::QueueFull)) => self.poll(ROOM)?,
-                Err(code) => return Err(self.delivery_error(record.topic, code.unwrap_or(RDKafkaErrorCode::Fail))),
+                Err(code) => return Err(self.delivery_error(topic, code.unwrap_or(RDKafkaErrorCode::Fail))),
             }
         }
     }

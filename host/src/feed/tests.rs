@@ -1,8 +1,9 @@
 //! Tests of the runner against the client library's own mock cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
+use apache_avro::reader::datum::GenericDatumReader;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -12,7 +13,10 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use rillgate_feeds::{NaiveDate, feed};
 
+use tokio::runtime::Runtime;
+
 use super::*;
+use crate::registry::{EmbeddedRegistry, Registry};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 /// Key and value.
@@ -72,16 +76,58 @@ fn expected(system: System, count: usize) -> BTreeMap<String, Vec<Content>> {
     topics
 }
 
+/// A record as JSON whose fields are in the order of their names.
+fn sorted(value: serde_json::Value) -> Vec<u8> {
+    serde_json::to_vec(&serde_json::from_value::<BTreeMap<String, serde_json::Value>>(value).unwrap()).unwrap()
+}
+
+/// A message in Confluent's wire format as JSON, as another library reads it by what is registered.
+fn read_avro(registry: &Registry, runtime: &Runtime, subject: &str, message: &[u8]) -> Vec<u8> {
+    let newest = runtime.block_on(registry.newest(subject)).unwrap().unwrap();
+    assert_eq!(message[..5], [&[0], &newest.id.to_be_bytes()[..]].concat());
+    let schema = apache_avro::Schema::parse_str(&newest.schema.schema).unwrap();
+    let mut datum = &message[5..];
+    let value = GenericDatumReader::builder(&schema).build().unwrap().read_value(&mut datum).unwrap();
+    assert!(datum.is_empty());
+    sorted(value.try_into().unwrap())
+}
+
+/// Makes what is Avro in these topics JSON again, and what is JSON that will be Avro the same JSON.
+fn readable(
+    mut topics: BTreeMap<String, Vec<Content>>,
+    system: System,
+    read: impl Fn(&str, &[u8]) -> Vec<u8>,
+) -> BTreeMap<String, Vec<Content>> {
+    let avro: BTreeSet<&str> =
+        feed(system, 42).take(400).filter(|record| record.avro.is_some()).map(|record| record.topic).collect();
+    for (topic, contents) in topics.iter_mut().filter(|(topic, _)| avro.contains(topic.as_str())) {
+        for (key, value) in contents.iter_mut() {
+            *key = read(&format!("{topic}-key"), key);
+            *value = read(&format!("{topic}-value"), value);
+        }
+        contents.sort();
+    }
+    topics
+}
+
 #[test]
 fn every_record_arrives_with_its_key() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let embedded = EmbeddedRegistry::start(runtime.handle()).unwrap();
+    let options = RegistryOptions { url: embedded.url().to_owned(), ..RegistryOptions::default() };
+    let registry = Registry::new(&options).unwrap();
     for system in System::ALL {
         let (_cluster, kafka) = cluster(system);
         let mut told = Vec::new();
-        let report =
-            run(&kafka, &counted(system, 400), &AtomicBool::new(false), &mut |count| told.push(count)).unwrap();
+        let counted = FeedOptions { registry: Some(options.clone()), ..counted(system, 400) };
+        let report = run(&kafka, &counted, &AtomicBool::new(false), &mut |count| told.push(count)).unwrap();
 
         let expected = expected(system, 400);
-        assert_eq!(consume(&kafka, system, 400), expected, "{system}");
+        let found = readable(consume(&kafka, system, 400), system, |subject, message| {
+            read_avro(&registry, &runtime, subject, message)
+        });
+        let json = |_: &str, json: &[u8]| sorted(serde_json::from_slice(json).unwrap());
+        assert_eq!(found, readable(expected.clone(), system, json), "{system}");
         assert_eq!(report.total(), 400);
         assert!(report.records.keys().eq(system.topics()), "{report:?}");
         for (topic, count) in &report.records {
@@ -90,6 +136,34 @@ fn every_record_arrives_with_its_key() {
         assert_eq!(told.last(), Some(&400));
         assert!(told.is_sorted(), "{told:?}");
     }
+}
+
+#[test]
+fn schemas_are_there_before_the_first_record_or_it_is_not_sent() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let embedded = EmbeddedRegistry::start(runtime.handle()).unwrap();
+    let registry = RegistryOptions { url: embedded.url().to_owned(), ..RegistryOptions::default() };
+    let options = FeedOptions { registry: Some(registry.clone()), ..counted(System::Cta, 1) };
+    register_schemas(&options).unwrap();
+    let client = Registry::new(&registry).unwrap();
+    let subjects: BTreeSet<String> = feed(System::Cta, 42)
+        .take(20_000)
+        .filter(|record| record.avro.is_some())
+        .flat_map(|record| ["key", "value"].map(|part| format!("{}-{part}", record.topic)))
+        .collect();
+    assert_eq!(subjects.len(), 6, "arrivals, turnstiles and weather: {subjects:?}");
+    for subject in &subjects {
+        assert!(runtime.block_on(client.newest(subject)).unwrap().is_some(), "{subject}");
+    }
+
+    let (_cluster, kafka) = cluster(System::Cta);
+    let error = run_to_the_end(&kafka, &counted(System::Cta, 1_000)).unwrap_err();
+    assert!(error.to_string().contains("are Avro: add [schema_registry]"), "{error}");
+    let nobody = RegistryOptions { url: "http://127.0.0.1:1".to_owned(), ..RegistryOptions::default() };
+    let error = register_schemas(&FeedOptions { registry: Some(nobody), ..counted(System::Cta, 1) }).unwrap_err();
+    assert!(matches!(error, FeedError::Registry(_)), "{error}");
+    // Systems without Avro need none.
+    register_schemas(&counted(System::Railway, 1)).unwrap();
 }
 
 #[test]

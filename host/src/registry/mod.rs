@@ -32,7 +32,7 @@ const MAX_REFERENCES: usize = 100;
 const TRIES: usize = 4;
 
 /// Where the registry is, and who asks.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RegistryOptions {
     /// Its URL, with a base path where it has one: `http://localhost:8081`, `https://host/apis/ccompat/v7`.
     pub url: String,
