@@ -7,6 +7,8 @@
 mod aggregate;
 mod epoch;
 mod plan;
+mod staging;
+mod taking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,7 +26,7 @@ use crate::metrics::TaskMetrics;
 use crate::plugin::{BatchTime, ChainError, Plugins, Refusal};
 use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
 
-use aggregate::{Groups, StateDeltas};
+use aggregate::Groups;
 use epoch::Epoch;
 
 pub use aggregate::{GROUPS, SEEN, owner};
@@ -253,33 +255,6 @@ impl Task {
         Ok(Stepped::Idle([batch_due, epoch_due, room, end, look_idle].into_iter().flatten().min()))
     }
 
-    /// Whether all schemas are known that what is pending was written by. Those that aren't are asked for, and it is pending
-    /// until they are: for as long as that takes.
-    fn has_schemas(&mut self) -> Result<bool, TaskError> {
-        if let Some(Err(oneshot::error::TryRecvError::Empty)) = self.schemas.as_mut().map(oneshot::Receiver::try_recv) {
-            return Ok(false);
-        }
-        self.schemas = None;
-        let lacking = self.decoder.prepare(&self.pending);
-        if lacking.is_empty() {
-            return Ok(true);
-        }
-        let Some(registry) = self.plan.registry.clone() else {
-            return Err(TaskError::Fatal("there is no schema registry to ask".to_owned()));
-        };
-        let (mut tell, told) = oneshot::channel();
-        let thread = std::thread::current();
-        self.resources.runtime.spawn(async move {
-            tokio::select! {
-                () = registry.fetch(&lacking) => drop(tell.send(())),
-                () = tell.closed() => {}
-            }
-            thread.unpark();
-        });
-        self.schemas = Some(told);
-        Ok(false)
-    }
-
     /// The way of the data: messages, rows, rows as plugins make them, bytes of files.
     fn process(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         // Plugins log within it.
@@ -383,88 +358,6 @@ impl Task {
         });
         self.log = LogAt::Deciding { began: Instant::now(), answer };
         Ok(())
-    }
-
-    /// Writes the rows of groups that are complete or have changed; returns what has to be written of their states.
-    fn give_out(&mut self, plugins: &mut Plugins) -> Result<Option<StateDeltas>, TaskError> {
-        let (Some(groups), Some(aggregate)) = (&mut self.groups, &mut plugins.aggregate) else { return Ok(None) };
-        let (rows, state) = groups.end_epoch(aggregate).map_err(|reason| {
-            TaskError::Fatal(format!("{} up to offset {}: {reason}", self.queue.partition, self.epoch.end))
-        })?;
-        let (count, bytes) = groups.size();
-        self.metrics.groups.set(count as f64);
-        self.metrics.state_bytes.set(bytes as f64);
-        self.write(0, &rows)?;
-        Ok(Some(state))
-    }
-
-    fn hear_of_commit(&mut self) -> Result<(), TaskError> {
-        let LogAt::Deciding { began, answer } = &mut self.log else { return Ok(()) };
-        let log = match answer.try_recv() {
-            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
-            Err(oneshot::error::TryRecvError::Closed) => {
-                return Err(TaskError::Again("the commit was cut off".to_owned()));
-            }
-            Ok(Err(error)) if error.may_pass() => return Err(TaskError::Again(error.to_string())),
-            Ok(Err(error)) => return Err(TaskError::Fatal(error.to_string())),
-            Ok(Ok(log)) => log,
-        };
-        self.metrics.commits.increment(1);
-        self.metrics.commit_seconds.record(began.elapsed());
-        self.metrics.committed_offset.set(log.next_offset() as f64);
-        self.resources.progress.committed.store(log.next_offset(), Ordering::Release);
-        self.log = LogAt::Here(log);
-        Ok(())
-    }
-
-    fn take(&mut self) -> Result<usize, TaskError> {
-        if self.finishing || self.stage.is_full() || self.is_over_full() {
-            return Ok(0);
-        }
-        let taken = self.queue.take(&mut self.pending, &mut self.position, self.plan.batch_rows, BATCH_BYTES);
-        if let Some(reason) = taken.offset_lost {
-            return Err(TaskError::Again(format!("Kafka no longer has offset {}: {reason}", self.position)));
-        }
-        for error in taken.errors {
-            tracing::warn!(pipeline = %self.plan.pipeline, partition = %self.queue.partition, error, "Kafka");
-        }
-        if taken.messages > 0 {
-            self.pending_since.get_or_insert_with(Instant::now);
-        } else if self.resources.target.is_some_and(|target| self.position < target) {
-            // The last offsets of a transactional topic hold no message.
-            self.position = self.position.max(self.queue.position().unwrap_or_default());
-        }
-        self.resources.progress.position.store(self.position, Ordering::Relaxed);
-        Ok(taken.messages)
-    }
-
-    /// Hands what the writers gave out over to the upload.
-    fn stage_outputs(&mut self, writer: usize) {
-        let table = match self.plan.tables.get(writer) {
-            Some(Some((Target::Table(options), _))) => Ok(options.table.clone()),
-            Some(Some((Target::Topic(options), _))) => Err(options.topic.clone()),
-            _ => Ok(self.dead.table_options(&self.plan.pipeline).table),
-        };
-        for output in self.outputs.drain(..) {
-            match output {
-                Output::Bytes { file, bytes } => self.stage.write(writer, file, bytes),
-                Output::Closed { file, directory, extension, rows } => {
-                    let table = match &table {
-                        Ok(table) => table,
-                        Err(topic) => {
-                            self.stage.close_records(writer, file, topic.clone(), rows);
-                            continue;
-                        }
-                    };
-                    let name = self.epoch.next_file(&self.queue.partition, self.generation, extension);
-                    let path = match directory.as_str() {
-                        "" => format!("{table}/{name}"),
-                        directory => format!("{table}/{directory}/{name}"),
-                    };
-                    self.stage.close(writer, file, path, rows);
-                }
-            }
-        }
     }
 
     fn is_at_target(&self) -> bool {
