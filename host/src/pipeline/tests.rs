@@ -130,7 +130,7 @@ fn outputs_and_sinks_are_matched_by_name() {
     assert_eq!(problems[3], ("pipeline.p.outputs", "outputs = { more = { table = \"...\" } }, or more = \"drop\""));
 }
 
-/// The file that the project ships: it has a pipeline for every topic of these simulated systems, and each fits, with its
+/// The file that the project ships: it has a pipeline for every topic of the simulated systems, and each fits, with its
 /// plugins where they are built.
 #[test]
 fn the_pipelines_of_the_project_fit() {
@@ -139,7 +139,7 @@ fn the_pipelines_of_the_project_fit() {
     let base = Path::new(file).parent().unwrap();
     let config = parse(&text, file, base, &[], &|_| None).unwrap_or_else(|flawed| panic!("{}", flawed.problems));
     assert!(config.warnings.0.is_empty(), "{}", config.warnings);
-    for system in [System::Railway, System::SmartCity, System::SmartTravel] {
+    for system in System::ALL {
         let prefix = format!("{}_", system.name().replace('-', "_"));
         let of_system = config.pipelines.iter().filter(|(name, _)| name.starts_with(&prefix));
         let topics: Vec<&str> = of_system.map(|(_, pipeline)| pipeline.topics[0].as_str()).collect();

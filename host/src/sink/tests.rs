@@ -205,3 +205,13 @@ fn a_topic_is_compared_with_what_was_asked_for() {
     assert!(!real.is_compacted() && options.is_compacted());
     assert_eq!(real.max_record_bytes, 1024);
 }
+
+#[test]
+fn a_cluster_that_never_tells_its_configuration_is_not_waited_for_long() {
+    let lab = Lab::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (asked, begin) = (TopicOptions::new(TOPIC), Instant::now());
+    let found = create_missing(&lab.properties, &[&asked], runtime.handle(), Duration::from_secs(20)).unwrap();
+    assert_eq!(found[TOPIC], Found { partitions: 1, config: HashMap::new() });
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}

@@ -15,6 +15,10 @@ use crate::encode::TopicOptions;
 /// Bytes that a record batch has beside a record.
 const OVERHEAD_BYTES: usize = 1024;
 
+/// How long a cluster that has just told its topics may take to tell their configuration. Those that never do (librdkafka's own) let
+/// the question time out.
+const CONFIG_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Why a pipeline's topics can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -133,7 +137,7 @@ pub fn look(
     if wanted.is_empty() {
         return Ok(found);
     }
-    let options = AdminOptions::new().request_timeout(Some(timeout));
+    let options = AdminOptions::new().request_timeout(Some(timeout.min(CONFIG_PATIENCE)));
     match runtime.block_on(admin.describe_configs(&wanted, &options)) {
         Ok(described) => {
             for resource in described.into_iter().filter_map(Result::ok) {
