@@ -42,7 +42,8 @@ impl Lab {
                 Place::Local(_) => place.clone(),
                 Place::S3 { .. } => place.through(&s3.address()),
             };
-            flow.by(&Cluster::at(&kafka.address())).config(&seen, every)
+            // What the group is at, for those who have to find out why it isn't where it should be.
+            flow.by(&Cluster::at(&kafka.address()).with("debug", "cgrp")).config(&seen, every)
         };
         links.map(config).collect()
     }

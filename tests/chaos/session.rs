@@ -169,7 +169,8 @@ impl Session<'_> {
     }
 
     pub fn start(&mut self, i: usize) {
-        self.hosts[i] = Some(self.configs[i].run_logging("info,rillgate::supervisor=debug"));
+        self.hosts[i] =
+            Some(self.configs[i].run_logging("info,rillgate::supervisor=debug,librdkafka=debug,rdkafka=debug"));
     }
 
     /// Returns when an instance has been told its partitions, if only that there are none.
@@ -252,6 +253,7 @@ impl Session<'_> {
             let file = evidence.join(format!("{number:03}-instance-{i}.log"));
             std::fs::write(file, output).expect("a log written");
         }
+        std::fs::write(evidence.join("kafka.log"), self.lab.kafka.log()).expect("a log written");
         for path in self.place.list("").keys() {
             let Some(bytes) = self.place.read(path) else { continue };
             let file = evidence.join("store").join(path);

@@ -4,6 +4,9 @@
 //! - `native`: its code built into the host, and how much of that is the copy that only the comparison needs
 //! - `list of records`, `record by record`: the same transform behind an interface of records, a call for each batch and a call
 //!   for each record, from columns and back to columns
+//! - `between decode and encode`: plugin and native code in turns, batch by batch, between the stages that they stand between in
+//!   the job: what the boundary costs there, with memory and caches shared, to a nanosecond or two. Two runs of the whole job
+//!   differ by more than it.
 //!
 //! `cargo bench --workspace --bench plugin`; it builds the component with the interface of records itself.
 
@@ -19,8 +22,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use rillgate::batch::{MemoryMessages, RecordBatch};
+use rillgate::batch::{MemoryMessages, RecordBatch, SchemaRef};
 use rillgate::decode::{ColumnOptions, DecodeOptions, Decoder};
+use rillgate::encode::{Format, Output, TableOptions, TableWriter};
+use rillgate::plugin::native::Apply;
 use rillgate::plugin::{BatchTime, Engine, Limits, Transform};
 
 use common::Numbers;
@@ -31,6 +36,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROWS: u64 = 4_096;
 const BATCHES: usize = 400;
+/// Batches between decode and encode, and how often they are gone through.
+const POOL: u64 = 64;
+const ROUNDS: usize = 12;
 
 fn main() {
     let batch = batch();
@@ -73,6 +81,45 @@ fn main() {
         println!("{name:<22} {:>14.1} {:>8.1}", nanos[BATCHES / 2], nanos[0]);
         common::record(result, nanos[BATCHES / 2], "ns");
     }
+
+    let [plugin, native] = between(&mut transform, &mut native, &output);
+    println!("\ndecode, transform and encode, ns per record: {plugin:.1} with the plugin, {native:.1} natively");
+    common::record("plugin_between_stages_ns_per_record", plugin, "ns");
+    common::record("plugin_native_between_stages_ns_per_record", native, "ns");
+    common::record("plugin_over_native_extra_ns_per_record", plugin - native, "ns");
+}
+
+/// Plugin and native code in turns between decode and encode: ns per record of all three stages, the median of each.
+fn between(transform: &mut Transform, native: &mut Apply, output: &SchemaRef) -> [f64; 2] {
+    let (mut decoder, pool) = (decoder(), pool());
+    let mut nanos: [Vec<f64>; 2] = Default::default();
+    let mut out: Vec<Output> = Vec::new();
+    for _ in 0..ROUNDS {
+        // A file each, of as many batches: encode is the same for both.
+        let open =
+            || TableWriter::new(&TableOptions::new("bench", Format::Parquet), output).expect("columns of a table");
+        let mut writers = [open(), open()];
+        for (turn, messages) in pool.iter().flat_map(|messages| [messages, messages]).enumerate() {
+            // Neither always comes first to a batch.
+            let way = usize::from((turn % 4) % 3 != 0);
+            nanos[way].push(time(|| {
+                let rows = decoder.decode(messages).rows.batch;
+                let applied = match way {
+                    0 => transform.apply(&rows, BatchTime::default()).expect("an answer"),
+                    _ => native(&rows),
+                };
+                writers[way].write(&applied.batches[0], &mut out).expect("memory takes all");
+                black_box(&out);
+                out.clear();
+            }));
+        }
+        writers.iter_mut().for_each(|writer| writer.finish(&[], &mut out).expect("memory takes all"));
+        out.clear();
+    }
+    nanos.map(|mut nanos| {
+        nanos.sort_by(f64::total_cmp);
+        nanos[nanos.len() / 2]
+    })
 }
 
 /// How long a call takes, ns per record.
@@ -84,14 +131,21 @@ fn time(call: impl FnOnce()) -> f64 {
 
 /// The first records of the reference job, as the host decodes them.
 fn batch() -> RecordBatch {
+    decoder().decode(&pool()[0]).rows.batch
+}
+
+fn decoder() -> Decoder {
+    let columns = record::COLUMNS.iter().map(|(name, kind)| ((*name).to_owned(), ColumnOptions::new(kind))).collect();
+    Decoder::new(&DecodeOptions::Json {}, &columns).expect("columns that exist")
+}
+
+/// The first records of the reference job, in batches.
+fn pool() -> Vec<MemoryMessages> {
     let mut numbers = Numbers(record::SEED);
-    let value = |i| {
+    let mut value = |i| {
         let mut value = Vec::new();
         record::write(&mut value, i, &mut numbers);
         value
     };
-    let messages = MemoryMessages::from_values("bench", (0..ROWS).map(value));
-    let columns = record::COLUMNS.iter().map(|(name, kind)| ((*name).to_owned(), ColumnOptions::new(kind))).collect();
-    let mut decoder = Decoder::new(&DecodeOptions::Json {}, &columns).expect("columns that exist");
-    decoder.decode(&messages).rows.batch
+    (0..POOL).map(|at| MemoryMessages::from_values("bench", (at * ROWS..(at + 1) * ROWS).map(&mut value))).collect()
 }

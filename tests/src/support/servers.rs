@@ -139,6 +139,11 @@ impl OwnKafka {
         (Self { server, bootstrap }, env["RILLGATE_TEST_KAFKA_PROXIED"].clone())
     }
 
+    /// What it wrote since it was last started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.server.directory.join("log")).unwrap_or_default()
+    }
+
     /// Ends it in order and starts it again, with its port and data.
     pub fn restart(&self) {
         self.server.call("restart");
