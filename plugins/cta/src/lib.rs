@@ -41,7 +41,10 @@ mod tests {
 
     use super::*;
 
-    fn rows(rows: &[(Option<i32>, &'static str, i32, [Option<bool>; 3])]) -> Input {
+    /// Its id, name and order, and whether it is on each line.
+    type Sent = (Option<i32>, &'static str, i32, [Option<bool>; 3]);
+
+    fn rows(rows: &[Sent]) -> Input {
         let line = |at: usize| rows.iter().map(move |row| row.3[at]);
         Input::columns()
             .column("station_id", rows.iter().map(|row| row.0))
