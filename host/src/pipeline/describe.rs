@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::batch::{Field, Schema, type_name};
 use crate::config::{OutputOptions, SinkOptions};
 use crate::encode::{Compression, Format, Target, TargetWriter};
 use crate::plugin::MAIN;
+use crate::window::{Window, WindowOptions};
 
 /// What will come out of a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,8 +27,23 @@ pub struct Description {
     pub columns: Vec<ColumnDescription>,
     /// File and SHA-256 of each plugin.
     pub plugins: Vec<(String, String)>,
+    /// How rows are folded into groups, if they are.
+    pub groups: Option<GroupsDescription>,
     /// The outputs.
     pub tables: Vec<TableDescription>,
+}
+
+/// How rows are folded into groups.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupsDescription {
+    /// The columns that make a group.
+    pub key: Vec<String>,
+    /// The windows: `tumbling 5m of TIMESTAMP, delay 5m`; `None`: groups last for ever.
+    pub window: Option<String>,
+    /// Rows that are the same in these columns count once.
+    pub dedup: Vec<String>,
+    /// The columns of a group's state.
+    pub state: Vec<ColumnDescription>,
 }
 
 /// What becomes of an output.
@@ -79,6 +96,12 @@ impl Pipeline {
             group: self.options.group.clone(),
             columns: columns(&self.input),
             plugins: self.plugins().map(|plugin| (plugin.path.display().to_string(), plugin.digest.clone())).collect(),
+            groups: self.aggregate.as_ref().map(|aggregate| GroupsDescription {
+                key: aggregate.window.key.clone(),
+                window: window(&aggregate.window),
+                dedup: aggregate.window.dedup.clone(),
+                state: columns(&aggregate.state),
+            }),
             tables: self.tables.iter().map(|table| self.describe_table(table)).collect(),
         }
     }
@@ -135,6 +158,14 @@ impl fmt::Display for Description {
         for (path, digest) in &self.plugins {
             writeln!(f, "  plugin   {path} (sha256 {})", digest.get(..12).unwrap_or(digest))?;
         }
+        if let Some(GroupsDescription { key, window, dedup, state }) = &self.groups {
+            let mut parts = vec![if key.is_empty() { "all rows".to_owned() } else { format!("by {}", key.join(", ")) }];
+            parts.extend(window.clone());
+            if !dedup.is_empty() {
+                parts.push(format!("doubles dropped by {}", dedup.join(", ")));
+            }
+            writeln!(f, "  groups   {}\n           state: {}", parts.join("; "), list(state))?;
+        }
         for table in &self.tables {
             let (verb, place) = match (&table.table, &table.topic) {
                 (Some(folder), _) => ("writes", folder),
@@ -148,6 +179,17 @@ impl fmt::Display for Description {
         }
         Ok(())
     }
+}
+
+fn window(options: &WindowOptions) -> Option<String> {
+    let time = |us: i64| humantime::format_duration(Duration::from_micros(us.unsigned_abs())).to_string();
+    let windows = match options.window? {
+        Window::Tumbling { size_us } => format!("tumbling {}", time(size_us)),
+        Window::Hopping { size_us, slide_us } => format!("hopping {} each {}", time(size_us), time(slide_us)),
+        Window::Session { gap_us } => format!("sessions with a gap of {}", time(gap_us)),
+    };
+    let of = options.time.as_deref().map(|column| format!(" of {column}")).unwrap_or_default();
+    Some(format!("{windows}{of}, delay {}", time(options.delay_us)))
 }
 
 fn list(columns: &[ColumnDescription]) -> String {
