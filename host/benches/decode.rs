@@ -5,11 +5,13 @@
 mod common;
 
 use std::hint::black_box;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use indexmap::IndexMap;
+use rillgate::avro::{Schema, SchemaText, Schemas, begin};
 use rillgate::batch::MemoryMessages;
-use rillgate::decode::{ColumnOptions, CsvOptions, DecodeOptions, Decoder};
+use rillgate::decode::{AvroOptions, ColumnOptions, CsvOptions, DecodeOptions, Decoder};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,18 +44,34 @@ const TURNSTILE: [(&str, &str); 13] = [
     ("TIMESTAMP", "timestamp"),
 ];
 
+/// passenger_flow as it would be in Avro.
+static AVRO: LazyLock<SchemaText> = LazyLock::new(|| {
+    SchemaText {
+    schema: r#"{"type":"record","name":"passenger_flow","fields":[{"name":"id","type":"string"},
+        {"name":"train_id","type":"string"},{"name":"station","type":["null","string"]},
+        {"name":"timestamp","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"waiting_time","type":"double"},
+        {"name":"ticket_check_time","type":["null","double"]},{"name":"reduced_flow_factor","type":"double"}]}"#
+        .to_owned(),
+    references: Vec::new(),
+}
+});
+
 /// Writes record `n`.
-type Record = fn(usize) -> String;
+type Record = fn(usize) -> Vec<u8>;
 
 fn main() {
     // Cargo passes `--bench` of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let csv = || DecodeOptions::Csv(CsvOptions::default());
-    let cases: [(_, _, &[_], Record); 5] = [
+    let avro = || DecodeOptions::Avro(AvroOptions::default());
+    let cases: [(_, _, &[_], Record); 7] = [
         ("json_190", DecodeOptions::Json {}, &PASSENGER_FLOW, json_record),
         ("json_190_unknown_fields", DecodeOptions::Json {}, &PASSENGER_FLOW[..3], json_record),
         ("csv_190", csv(), &TURNSTILE, |n| csv_record(n, "")),
         ("csv_190_quoted", csv(), &TURNSTILE, |n| csv_record(n, "\"")),
+        // The same records; they are 66 bytes so.
+        ("avro_190", avro(), &PASSENGER_FLOW, avro_record),
+        ("avro_190_unread_fields", avro(), &PASSENGER_FLOW[..3], avro_record),
         ("raw_190", DecodeOptions::Raw {}, &[], json_record),
     ];
     for (name, options, columns, record) in cases {
@@ -69,9 +87,13 @@ fn measure(name: &str, options: &DecodeOptions, columns: &[(&str, &str)], record
     let messages = MemoryMessages::from_values("bench", (0..RECORDS).map(record));
     let bytes: usize = messages.messages.iter().flat_map(|message| &message.value).map(Vec::len).sum();
     let mut decoder = Decoder::new(options, &columns).expect("the case's own columns");
+    let schemas = Schemas::default();
+    schemas.insert(1, &AVRO);
+    decoder.look_up_in(Arc::new(schemas));
     let mut nanos: Vec<f64> = (0..BATCHES)
         .map(|_| {
             let start = Instant::now();
+            assert!(decoder.prepare(&messages).is_empty());
             let decoded = black_box(decoder.decode(black_box(&messages)));
             assert_eq!(decoded.rows.batch.num_rows(), RECORDS, "{:?}", decoded.rejected.first());
             drop(decoded);
@@ -88,7 +110,7 @@ fn measure(name: &str, options: &DecodeOptions, columns: &[(&str, &str)], record
 }
 
 /// 190 bytes and 7 fields: passenger_flow as the railway's feed writes it.
-fn json_record(n: usize) -> String {
+fn json_record(n: usize) -> Vec<u8> {
     let (waiting, check) = (1.0 + (n as f64 * 0.618_033).fract() * 9.0, 1.0 + (n as f64 * 0.414_213).fract());
     format!(
         r#"{{"id": "psf{n:06}", "train_id": "arr{n:06}", "station": "Station {}", "timestamp": "2024-05-06T{:02}:{:02}:00", "waiting_time": {waiting:.12}, "ticket_check_time": {check:.6}, "reduced_flow_factor": 1.0}}"#,
@@ -96,10 +118,21 @@ fn json_record(n: usize) -> String {
         n / 60 % 24,
         n % 60,
     )
+    .into_bytes()
+}
+
+fn avro_record(n: usize) -> Vec<u8> {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(&AVRO).expect("the case's own schema"));
+    let mut value: serde_json::Value = serde_json::from_slice(&json_record(n)).expect("the case's own JSON");
+    value["timestamp"] = (1_714_953_600_000 + n as i64 * 60_000).into();
+    let mut message = Vec::new();
+    begin(1, &mut message);
+    SCHEMA.encode(&value, &mut message).expect("a record of the schema");
+    message
 }
 
 /// About 190 bytes and 13 fields: a turnstile as the subway's feed writes it, with a long name of a station.
-fn csv_record(n: usize, quote: &str) -> String {
+fn csv_record(n: usize, quote: &str) -> Vec<u8> {
     format!(
         "A{:03},R{:03},02-00-00,{quote}Times Square - 42 Street / Port Authority Bus Terminal, west mezzanine{quote},456NQR,BMT,09-23-23,16:54:00,REGULAR,{n},{},6f1c2a52-7a3e-4a57-9f39-{n:012},2023-09-23 16:{:02}:00",
         n % 1000,
@@ -108,4 +141,5 @@ fn csv_record(n: usize, quote: &str) -> String {
         n % 60,
     )
     .replace(if quote.is_empty() { ", west" } else { "\0" }, " west")
+    .into_bytes()
 }
