@@ -2,6 +2,7 @@
 //!
 //! A table of contents. The way of the data is `task`; each stage knows nothing of its neighbours.
 
+pub mod avro;
 pub mod batch;
 pub mod cli;
 pub mod commit;
@@ -14,6 +15,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod pipeline;
 pub mod plugin;
+pub mod registry;
 pub mod sink;
 pub mod source;
 pub mod supervisor;

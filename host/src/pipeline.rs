@@ -4,6 +4,7 @@
 //! is named by its key in pipelines.toml.
 
 mod describe;
+mod newest;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::encode::{Target, TargetWriter};
 use crate::plugin::{Chain, Engine, MAIN, Plugin, PluginError, Step, Table, Transform};
 
 pub use describe::{ColumnDescription, Description, TableDescription};
+pub use newest::ask_for_newest;
 
 /// A pipeline, ready to run.
 #[derive(Debug)]

@@ -93,6 +93,8 @@ pub struct Task {
     /// The offset after all that was taken.
     position: i64,
     decoder: Decoder,
+    /// Told when the schemas are known that were lacking.
+    schemas: Option<oneshot::Receiver<()>>,
     /// One for each table of the chain.
     writers: Vec<Option<TargetWriter>>,
     dead: DeadLetters,
@@ -132,7 +134,11 @@ impl Task {
         let dead = DeadLetters::new(plan.dead_letters);
         let dead_target = Target::Table(dead.table_options(&plan.pipeline));
         let dead_writer = TargetWriter::new(&dead_target, &dead.schema()).map_err(fatal)?;
-        let decoder = Decoder::new(&plan.decode, &plan.columns).map_err(|error| TaskError::Fatal(error.to_string()))?;
+        let decoder = Decoder::new(&plan.decode, &plan.columns);
+        let mut decoder = decoder.map_err(|error| TaskError::Fatal(error.to_string()))?;
+        if let Some(registry) = &plan.registry {
+            decoder.look_up_in(Arc::clone(registry.schemas()));
+        }
         resources.progress.committed.store(start, Ordering::Release);
         let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
         metrics.committed_offset.set(start as f64);
@@ -142,6 +148,7 @@ impl Task {
             pending_since: None,
             position: start,
             decoder,
+            schemas: None,
             writers: writers.collect::<Result<_, _>>().map_err(fatal)?,
             dead,
             dead_writer,
@@ -178,6 +185,7 @@ impl Task {
         // What is taken and not processed is not ours to account for.
         self.pending.clear();
         self.pending_since = None;
+        self.schemas = None;
         self.position = self.epoch.end;
     }
 
@@ -188,10 +196,13 @@ impl Task {
         let now = Instant::now();
         let full = self.pending.len() >= self.plan.batch_rows || self.pending.bytes() >= BATCH_BYTES;
         let batch_due = self.pending_since.map(|since| since + LINGER);
-        if !self.pending.is_empty() && (full || self.is_at_target() || batch_due.is_some_and(|due| due <= now)) {
+        let complete = full || self.is_at_target() || batch_due.is_some_and(|due| due <= now);
+        if !self.pending.is_empty() && complete && self.has_schemas()? {
             self.process(chain)?;
             return Ok(Stepped::Worked);
         }
+        // What waits for schemas is woken when they come.
+        let batch_due = batch_due.filter(|_| self.schemas.is_none());
         if self.pending.is_empty() && self.position > self.epoch.end {
             // Offsets that hold no message for us count as done.
             self.epoch.end = self.position;
@@ -214,6 +225,33 @@ impl Task {
         // Nor when the partition's last offsets turn out to hold no message.
         let end = self.resources.target.filter(|target| self.position < *target).map(|_| now + LOOK);
         Ok(Stepped::Idle(batch_due.into_iter().chain(epoch_due).chain(room).chain(end).min()))
+    }
+
+    /// Whether all schemas are known that what is pending was written by. Those that aren't are asked for, and it is pending
+    /// until they are: for as long as that takes.
+    fn has_schemas(&mut self) -> Result<bool, TaskError> {
+        if let Some(Err(oneshot::error::TryRecvError::Empty)) = self.schemas.as_mut().map(oneshot::Receiver::try_recv) {
+            return Ok(false);
+        }
+        self.schemas = None;
+        let lacking = self.decoder.prepare(&self.pending);
+        if lacking.is_empty() {
+            return Ok(true);
+        }
+        let Some(registry) = self.plan.registry.clone() else {
+            return Err(TaskError::Fatal("there is no schema registry to ask".to_owned()));
+        };
+        let (mut tell, told) = oneshot::channel();
+        let thread = std::thread::current();
+        self.resources.runtime.spawn(async move {
+            tokio::select! {
+                () = registry.fetch(&lacking) => drop(tell.send(())),
+                () = tell.closed() => {}
+            }
+            thread.unpark();
+        });
+        self.schemas = Some(told);
+        Ok(false)
     }
 
     /// The way of the data: messages, rows, rows as plugins make them, bytes of files.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 const STAGES: [&str; 7] = ["source", "decode", "plugin", "window", "state", "encode", "commit"];
 
 /// What every module may import.
-const GROUND: [&str; 2] = ["batch", "metrics"];
+const GROUND: [&str; 3] = ["avro", "batch", "metrics"];
 
 /// The control side, from the bottom up: each may import the stages and what stands to its left.
 /// A module that is named nowhere counts as standing just left of `cli`.
-const CONTROL: [&str; 9] = ["kafka", "sink", "config", "pipeline", "task", "worker", "supervisor", "reload", "http"];
+const CONTROL: [&str; 10] =
+    ["kafka", "sink", "registry", "config", "pipeline", "task", "worker", "supervisor", "reload", "http"];
 
 /// Crates that must be replaceable, and the only top-level modules that may name them.
 const CONFINED: [(&str, &[&str]); 2] = [("wasmtime", &["plugin"]), ("rdkafka", &["source", "kafka", "sink", "feed"])];

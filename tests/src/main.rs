@@ -3,6 +3,7 @@
 //! `make test` starts the servers and ends them; to run one test again and again, `tests/servers/up` once and then
 //! `cargo test --release --workspace --test all <name>`.
 
+mod avro;
 mod bad_input;
 mod bad_plugins;
 mod check;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::config::{Config, PipelineOptions, Problem, Problems, StoreOptions, load_flawed};
 use crate::encode::TopicOptions;
 use crate::kafka::{ProbeError, probe};
-use crate::pipeline::{Description, Pipeline};
+use crate::pipeline::{Description, Pipeline, ask_for_newest};
 use crate::plugin::Engine;
 use crate::sink::{self, Difference};
 
@@ -81,8 +81,9 @@ pub fn check(
             config.pipelines.retain(|name, _| only.is_empty() || only.iter().any(|prefix| name.starts_with(prefix)));
             check_config(&config, engine, probe_store)
         }
-        Err(flawed) => {
-            // The pipelines that are not at fault are opened all the same: everything at once.
+        Err(mut flawed) => {
+            // The pipelines that are not at fault are opened all the same: everything at once. No server is asked, though.
+            flawed.pipelines.retain(|_, options| !options.decode.wants_newest_schema(&options.columns));
             let (pipelines, problems) = open_all(&flawed.pipelines, engine, &flawed.base);
             Checked { pipelines, problems: flawed.with(problems), environment: Problems::default() }
         }
@@ -91,9 +92,12 @@ pub fn check(
 
 /// [`check`] for a configuration that has been read.
 pub fn check_config(config: &Config, engine: &Engine, probe_store: Option<ProbeStore<'_>>) -> Checked {
-    let (pipelines, mut problems) = open_all(&config.pipelines, engine, &config.base);
+    let mut all = config.pipelines.clone();
+    let lacking = ask_for_newest(&mut all, config.schema_registry.as_ref());
+    let (pipelines, mut problems) = open_all(&all, engine, &config.base);
     problems.extend(config.warnings.0.iter().cloned());
-    let environment = probe_store.map(|probe_store| environment(config, probe_store)).unwrap_or_default();
+    let mut environment = probe_store.map(|probe_store| environment(config, probe_store)).unwrap_or_default();
+    environment.extend(lacking);
     Checked { pipelines, problems: config.place(problems), environment: config.place(environment) }
 }
 

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commit::Store;
 use crate::config::{self, Config, Delivery, PipelineOptions, Problem, Problems, StoreOptions};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, ask_for_newest};
 use crate::plugin::Engine;
 
 /// How a command ends.
@@ -121,7 +121,8 @@ fn check(args: &CheckArgs, json: bool) -> Exit {
     let probe_store = args.online.then_some(&probe as check::ProbeStore<'_>);
     let ConfigArgs { config, overrides, only } = &args.config;
     let checked = check::check(config, overrides, only, &engine, probe_store);
-    if checked.pipelines.is_empty() && !checked.problems.has_errors() {
+    let is_wrong = checked.problems.has_errors() || checked.environment.has_errors();
+    if checked.pipelines.is_empty() && !is_wrong {
         return report(&Problems(vec![none_begins_with(&args.config)]), json);
     }
     if let Err(error) = checked.print(json) {
@@ -168,8 +169,14 @@ fn none_begins_with(args: &ConfigArgs) -> Problem {
 /// Opens every pipeline: plugins compiled, schemas negotiated, or every problem with them.
 fn open(config: &Config, json: bool) -> Result<Vec<Pipeline>, Exit> {
     let engine = engine().map_err(|exit| exit.say("plugins"))?;
+    let mut all = config.pipelines.clone();
+    let lacking = ask_for_newest(&mut all, config.schema_registry.as_ref());
+    if !lacking.is_empty() {
+        report(&config.place(lacking), json);
+        return Err(Exit::Environment);
+    }
     let (mut pipelines, mut problems) = (Vec::new(), Vec::new());
-    for (name, options) in &config.pipelines {
+    for (name, options) in &all {
         match Pipeline::open(name, options, &engine, &config.base) {
             Ok(pipeline) => pipelines.push(pipeline),
             Err(found) => problems.extend(found),

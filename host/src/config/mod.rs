@@ -31,6 +31,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use crate::encode::DeadLetterFormat;
+pub use crate::registry::RegistryOptions;
 pub use explain::nearest;
 pub use options::{
     DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions,
@@ -55,6 +56,8 @@ pub struct Config {
     pub kafka: Properties,
     /// Where files go.
     pub store: StoreOptions,
+    /// Where the schemas of Avro are.
+    pub schema_registry: Option<RegistryOptions>,
     /// The daemon's own endpoints.
     pub http: HttpOptions,
     /// The pipelines by name, in the order of the file.
@@ -169,6 +172,7 @@ pub fn parse(
         Some(store) if !problems.has_errors() => Ok(Config {
             kafka: resolved.kafka,
             store,
+            schema_registry: resolved.schema_registry,
             http,
             pipelines: resolved.pipelines,
             base: base.to_owned(),

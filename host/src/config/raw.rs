@@ -25,6 +25,8 @@ pub(super) struct File {
     /// The object store.
     #[schemars(required)]
     pub(super) store: Option<Store>,
+    /// The schema registry, for pipelines that read or write Avro.
+    pub(super) schema_registry: Option<SchemaRegistry>,
     /// The daemon's own endpoints.
     #[serde(default)]
     pub(super) http: HttpOptions,
@@ -58,6 +60,19 @@ pub(super) struct Store {
     /// Options of the store, named as object_store names them: `region`, `aws_endpoint`, `access_key_id` ...
     #[serde(flatten)]
     pub(super) options: Properties,
+}
+
+/// A schema registry with Confluent's REST API.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaRegistry {
+    /// Its URL, with a base path where it has one: `http://localhost:8081`, `https://host/apis/ccompat/v7`.
+    #[schemars(required)]
+    pub(super) url: Option<String>,
+    /// The user, where it wants HTTP's basic authentication: for Confluent Cloud the API key.
+    pub(super) username: Option<String>,
+    /// The password; for Confluent Cloud the API secret.
+    pub(super) password: Option<String>,
 }
 
 /// One pipeline, from topics to tables.

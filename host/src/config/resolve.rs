@@ -7,12 +7,14 @@ use super::read::Report;
 use super::sink::OutputOptions;
 use super::{kafka, raw, store};
 use crate::encode::Target;
+use crate::registry::RegistryOptions;
 
 /// The parts of a configuration. Where something required is missing the part is absent and the reason has been reported.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) kafka: Properties,
     pub(super) store: Option<StoreOptions>,
+    pub(super) schema_registry: Option<RegistryOptions>,
     pub(super) pipelines: IndexMap<String, PipelineOptions>,
 }
 
@@ -48,7 +50,39 @@ pub(super) fn resolve(file: raw::File, base: &std::path::Path, report: &mut Repo
         }
     }
     check_groups(&pipelines, report);
-    Resolved { kafka, store, pipelines }
+    let registry_is_given = file.schema_registry.is_some() || report.touched("schema_registry");
+    let schema_registry = file.schema_registry.and_then(|given| schema_registry(given, report));
+    for (name, _) in pipelines.iter().filter(|(_, pipeline)| pipeline.decode.avro().is_some() && !registry_is_given) {
+        let hint = "add [schema_registry] with url = \"http://host:8081\"";
+        report.error(&format!("pipeline.{name}.decode.format"), "Avro is read by the schemas of a registry", hint);
+    }
+    for (name, pipeline) in pipelines.iter().filter(|_| !registry_is_given) {
+        for (at, _) in pipeline.sinks().filter(|(_, sink)| sink.target.is_avro()) {
+            let hint = "add [schema_registry] with url = \"http://host:8081\"";
+            let path = format!("pipeline.{name}.{at}.format");
+            report.error(&path, "Avro is written by schemas that a registry keeps", hint);
+        }
+    }
+    Resolved { kafka, store, schema_registry, pipelines }
+}
+
+fn schema_registry(given: raw::SchemaRegistry, report: &mut Report) -> Option<RegistryOptions> {
+    let hint = "its URL, with the path if it has one: url = \"http://host:8081\"";
+    let Some(url) = given.url else {
+        required(report, "schema_registry", "url", hint);
+        return None;
+    };
+    if given.password.is_some() && given.username.is_none() {
+        report.error("schema_registry.password", "a password without a user", "add `username`");
+    }
+    let options = RegistryOptions { url, username: given.username, password: given.password };
+    match options.check() {
+        Ok(()) => Some(options),
+        Err(error) => {
+            report.error("schema_registry.url", error.to_string(), hint);
+            None
+        }
+    }
 }
 
 /// Reports a key that must be there, if it isn't missing just because it was wrong.

@@ -183,12 +183,39 @@ impl Column {
         self.pushed()
     }
 
-    /// One of Kafka's numbers: a partition, an offset, or a timestamp in microseconds.
+    /// A whole number in the column's own unit: a partition, an offset, a timestamp in microseconds, a date in days.
     pub fn push_integer(&mut self, value: i64) -> Result<(), Wrong> {
         match &mut self.values {
             Values::Int32(values) => values.push(value.try_into().map_err(|_| Wrong::Range)?),
             Values::Int64(values) => values.push(value),
             Values::Timestamp(micros, _) => micros.push(timestamp::in_range(value)?),
+            Values::Date(days) => days.push(timestamp::days_in_range(value)?),
+            _ => return Err(Wrong::Type),
+        }
+        self.pushed()
+    }
+
+    /// A whole number that a format says in binary, as [`Column::push_number`] takes its text.
+    #[inline]
+    pub fn push_long(&mut self, value: i64) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Int32(values) => values.push(value.try_into().map_err(|_| Wrong::Range)?),
+            Values::Int64(values) => values.push(value),
+            Values::Float32(values) => values.push(value as f32),
+            Values::Float64(values) => values.push(value as f64),
+            _ => return self.push_number(&value.to_string()),
+        }
+        self.pushed()
+    }
+
+    /// A number that may be broken or none at all, for columns that take such; `text` is it in words.
+    #[inline]
+    pub fn push_float(&mut self, value: f64, text: impl FnOnce() -> String) -> Result<(), Wrong> {
+        match &mut self.values {
+            Values::Float32(_) if value.is_finite() && !(value as f32).is_finite() => return Err(Wrong::Range),
+            Values::Float32(values) => values.push(value as f32),
+            Values::Float64(values) => values.push(value),
+            Values::Utf8(_) | Values::Binary(_) | Values::Timestamp(..) => return self.push_number(&text()),
             _ => return Err(Wrong::Type),
         }
         self.pushed()
@@ -197,6 +224,21 @@ impl Column {
     /// Whether an empty CSV field may be a value of this column, rather than a null.
     pub fn is_text(&self) -> bool {
         matches!(self.values, Values::Utf8(_) | Values::Binary(_))
+    }
+
+    /// Whether its values are bytes that need not be text.
+    pub fn is_binary(&self) -> bool {
+        matches!(self.values, Values::Binary(_))
+    }
+
+    /// Whether its values are timestamps.
+    pub fn is_timestamp(&self) -> bool {
+        matches!(self.values, Values::Timestamp(..))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Ends row `row`: null where nothing was pushed. The reason if that can't be.

@@ -1,16 +1,18 @@
 //! From the columns that a pipeline declares to a decoder: what each of them reads, or why it can't.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::BooleanBufferBuilder;
 use indexmap::IndexMap;
 
+use super::avro::{self, Avro, Derived, Target};
 use super::builder::{Column, Texts, Values};
 use super::csv::Csv;
 use super::json::Json;
 use super::kafka::KafkaField;
-use super::options::{ColumnOptions, DecodeOptions};
+use super::options::{AvroOptions, ColumnOptions, DecodeOptions, KEY_FIELDS};
 use super::timestamp::TimestampFormat;
 use super::{DecodeError, Decoder, Format, Schema};
 use crate::batch::{self, COLUMN_TYPES, DataType, Field};
@@ -20,11 +22,18 @@ pub(super) fn decoder(
     options: &DecodeOptions,
     declared: &IndexMap<String, ColumnOptions>,
 ) -> Result<Decoder, DecodeError> {
-    let raw = raw_columns();
+    let mut derived = IndexMap::new();
     let declared = match options {
-        DecodeOptions::Raw {} if declared.is_empty() => &raw,
-        _ => declared,
+        DecodeOptions::Raw {} if declared.is_empty() => Cow::Owned(raw_columns()),
+        DecodeOptions::Avro(avro) if options.wants_newest_schema(declared) => {
+            derived = newest(avro, declared)?;
+            let columns = derived.iter().map(|(name, column)| (name.clone(), column.options.clone()));
+            let kafkas = declared.iter().map(|(name, column)| (name.clone(), column.clone()));
+            Cow::Owned(columns.chain(kafkas).collect())
+        }
+        _ => Cow::Borrowed(declared),
     };
+    let declared = declared.as_ref();
     let mut columns = Vec::with_capacity(declared.len());
     let mut schema = Vec::with_capacity(declared.len());
     let mut kafka = Vec::new();
@@ -40,7 +49,17 @@ pub(super) fn decoder(
         schema.push(Field::new(name, data_type, column.nullable));
     }
     let format = match options {
-        DecodeOptions::Json {} => json(&fields, declared)?,
+        DecodeOptions::Json {} => {
+            if declared.is_empty() {
+                return Err(none_declared("json", r#"columns = { id = "utf8", time = "timestamp" }"#));
+            }
+            one_column_each(&fields)?;
+            Format::Json(Json::new(fields.iter().map(|(field, _, index)| (*field, *index))))
+        }
+        DecodeOptions::Avro(avro) => {
+            one_column_each(&fields)?;
+            Format::Avro(Box::new(self::avro(avro, &fields, declared, derived)?))
+        }
         DecodeOptions::Csv(csv) => {
             no_from(
                 declared,
@@ -59,10 +78,7 @@ pub(super) fn decoder(
     Ok(Decoder { schema: Arc::new(Schema::new(schema)), columns, kafka, format })
 }
 
-fn json(fields: &[(&str, &str, usize)], declared: &IndexMap<String, ColumnOptions>) -> Result<Format, DecodeError> {
-    if declared.is_empty() {
-        return Err(none_declared("json", r#"columns = { id = "utf8", time = "timestamp" }"#));
-    }
+fn one_column_each(fields: &[(&str, &str, usize)]) -> Result<(), DecodeError> {
     let mut readers = HashMap::new();
     for (field, name, _) in fields {
         if let Some(other) = readers.insert(*field, *name) {
@@ -70,7 +86,51 @@ fn json(fields: &[(&str, &str, usize)], declared: &IndexMap<String, ColumnOption
             return Err(error(name, Some("from"), problem));
         }
     }
-    Ok(Format::Json(Json::new(fields.iter().map(|(field, _, index)| (*field, *index)))))
+    Ok(())
+}
+
+/// The columns of the newest schemas, but for those of keys that are declared.
+fn newest(
+    options: &AvroOptions,
+    declared: &IndexMap<String, ColumnOptions>,
+) -> Result<IndexMap<String, Derived>, DecodeError> {
+    if options.newest.is_empty() {
+        let problem = "without `columns` they come from the schema registry, which has not been asked".to_owned();
+        return Err(DecodeError { column: None, key: None, problem });
+    }
+    let derived = avro::derive(options, options.wants_newest_key(declared))?;
+    if let Some(name) = declared.keys().find(|name| derived.contains_key(*name)) {
+        return Err(error(name, None, "a field of the schema is called so, too; declare all columns".to_owned()));
+    }
+    if derived.is_empty() {
+        let problem = "the newest schema has no fields; declare `columns`".to_owned();
+        return Err(DecodeError { column: None, key: None, problem });
+    }
+    Ok(derived)
+}
+
+fn avro(
+    options: &AvroOptions,
+    fields: &[(&str, &str, usize)],
+    declared: &IndexMap<String, ColumnOptions>,
+    mut derived: IndexMap<String, Derived>,
+) -> Result<Avro, DecodeError> {
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for (field, name, index) in fields {
+        let (aliases, default) =
+            derived.swap_remove(*name).map(|column| (column.aliases, column.default)).unwrap_or_default();
+        let target = |field: Option<&str>| Target { field: field.map(str::to_owned), aliases, column: *index, default };
+        if options.reads_key(name, &declared[*name]) {
+            keys.push(target(field.strip_prefix(KEY_FIELDS)));
+        } else if field.starts_with(KEY_FIELDS) {
+            let problem =
+                format!("`{field}` is a field of an Avro key: decode = {{ format = \"avro\", key = \"avro\" }}");
+            return Err(error(name, Some("from"), problem));
+        } else {
+            values.push(target(Some(field)));
+        }
+    }
+    Ok(Avro::new(values, keys))
 }
 
 fn raw_format(
@@ -108,10 +168,13 @@ fn kafka_field(name: &str, column: &ColumnOptions, options: &DecodeOptions) -> R
     if !name.starts_with('_') || column.from.is_some() {
         return Ok(None);
     }
+    if options.avro().is_some_and(|avro| avro.reads_key(name, column)) {
+        return Ok(None);
+    }
     let Some(field) = KafkaField::named(name) else {
         let names = KafkaField::NAMES.join("`, `");
         let way_out = match options {
-            DecodeOptions::Json {} => {
+            DecodeOptions::Json {} | DecodeOptions::Avro(_) => {
                 format!("to read a field of that name, write {{ type = \"{}\", from = \"{name}\" }}", column.data_type)
             }
             _ => "give it a name without the underscore".to_owned(),

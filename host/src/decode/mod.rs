@@ -3,6 +3,7 @@
 //! A message is one row, or one rejection with a reason, or skipped because its value is null or empty. A rejected message
 //! leaves no trace in the rows.
 
+mod avro;
 mod builder;
 mod columns;
 mod csv;
@@ -22,13 +23,15 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::avro::Schemas;
 use crate::batch::{Messages, RecordBatch, Rejection, Rows, Schema, SchemaRef};
+use avro::Avro;
 use builder::Column;
 use csv::Csv;
 use json::Json;
 use kafka::KafkaField;
 
-pub use options::{ColumnOptions, CsvOptions, DecodeOptions};
+pub use options::{AvroOptions, ColumnOptions, CsvOptions, DecodeOptions, KeyFormat, NewestSchemas};
 
 /// Decodes the messages of a pipeline. Has memory of its own that it uses again: one for each worker.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct Decoder {
 enum Format {
     Json(Json),
     Csv(Box<Csv>),
+    Avro(Box<Avro>),
     /// Which columns the key and the value go to.
     Raw {
         key: Option<usize>,
@@ -88,6 +92,22 @@ impl Decoder {
         &self.schema
     }
 
+    /// Looks schemas up there that messages name; a decoder that isn't told where knows none.
+    pub fn look_up_in(&mut self, schemas: Arc<Schemas>) {
+        if let Format::Avro(avro) = &mut self.format {
+            avro.look_up_in(schemas);
+        }
+    }
+
+    /// Makes ready for these messages. Returns the ids of the schemas that have to be known before they are decoded: what is
+    /// decoded without them is rejected.
+    pub fn prepare(&mut self, messages: &dyn Messages) -> Vec<u32> {
+        match &mut self.format {
+            Format::Avro(avro) => avro.prepare(messages),
+            _ => Vec::new(),
+        }
+    }
+
     /// Decodes messages into rows, in their order.
     pub fn decode(&mut self, messages: &dyn Messages) -> Decoded {
         let mut origin = Vec::with_capacity(messages.len());
@@ -126,6 +146,7 @@ impl Decoder {
         match &mut self.format {
             Format::Json(json) => json.decode(value, columns, row)?,
             Format::Csv(csv) => csv.decode(value, columns)?,
+            Format::Avro(avro) => avro.decode(messages.key(index), value, columns)?,
             Format::Raw { key, value: column } => {
                 if let (Some(column), Some(key)) = (*key, messages.key(index)) {
                     let column = &mut columns[column];

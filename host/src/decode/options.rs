@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::kafka::KafkaField;
+use crate::avro::SchemaText;
 use crate::batch::COLUMN_TYPES;
 
 /// How the values of a topic's messages are written. A null or empty value is skipped and counted, in every format.
@@ -18,8 +21,80 @@ pub enum DecodeOptions {
     Json {},
     /// One CSV record per message, without a header: the columns are its fields, in order.
     Csv(CsvOptions),
+    /// Avro in Confluent's wire format, by the schemas of `[schema_registry]`. Without columns that read the values those of
+    /// the newest schema of the subject `<topic>-value` are taken.
+    Avro(AvroOptions),
     /// The bytes as they are, in the columns `key` and `value`.
     Raw {},
+}
+
+/// What `from` begins with where a column reads a field of the key: `_key.station_id`.
+pub(super) const KEY_FIELDS: &str = "_key.";
+
+impl DecodeOptions {
+    /// How Avro is read; `None` for the other formats.
+    pub fn avro(&self) -> Option<&AvroOptions> {
+        match self {
+            Self::Avro(avro) => Some(avro),
+            _ => None,
+        }
+    }
+
+    /// Whether the columns of values are to come from the registry: none of these reads them.
+    pub fn wants_newest_schema(&self, columns: &IndexMap<String, ColumnOptions>) -> bool {
+        self.avro().is_some_and(|avro| !columns.iter().any(|(name, column)| avro.reads_value(name, column)))
+    }
+}
+
+/// How Avro is read.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AvroOptions {
+    /// How the keys are written that columns read: `"avro"`. Unless given, `_key` is their bytes.
+    pub key: Option<KeyFormat>,
+    /// The newest schemas, where columns come from them: asked for before the pipeline is opened.
+    #[serde(skip)]
+    pub newest: Vec<NewestSchemas>,
+}
+
+/// How keys are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyFormat {
+    /// As values are.
+    Avro,
+}
+
+/// The newest schemas of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestSchemas {
+    /// The topic.
+    pub topic: String,
+    /// Of its values.
+    pub value: SchemaText,
+    /// Of its keys, where columns read them.
+    pub key: Option<SchemaText>,
+}
+
+impl AvroOptions {
+    /// Whether columns of keys are to come from the registry, where those of values do.
+    pub fn wants_newest_key(&self, columns: &IndexMap<String, ColumnOptions>) -> bool {
+        self.key.is_some() && !columns.iter().any(|(name, column)| self.reads_key(name, column))
+    }
+
+    /// Whether a column reads the key, or a field of it, as Avro.
+    pub(super) fn reads_key(&self, name: &str, column: &ColumnOptions) -> bool {
+        self.key.is_some()
+            && match &column.from {
+                Some(from) => from.starts_with(KEY_FIELDS),
+                None => name == "_key",
+            }
+    }
+
+    fn reads_value(&self, name: &str, column: &ColumnOptions) -> bool {
+        let is_kafkas = column.from.is_none() && KafkaField::named(name).is_some();
+        !is_kafkas && !self.reads_key(name, column)
+    }
 }
 
 /// How a CSV record is written.
@@ -149,6 +224,9 @@ mod tests {
     fn formats_with_their_defaults() {
         assert_eq!(decode("{ format = 'json' }").unwrap(), DecodeOptions::Json {});
         assert_eq!(decode("{ format = 'raw' }").unwrap(), DecodeOptions::Raw {});
+        assert_eq!(decode("{ format = 'avro' }").unwrap(), DecodeOptions::Avro(AvroOptions::default()));
+        let keyed = AvroOptions { key: Some(KeyFormat::Avro), ..AvroOptions::default() };
+        assert_eq!(decode("{ format = 'avro', key = 'avro' }").unwrap(), DecodeOptions::Avro(keyed));
         assert_eq!(decode("{ format = 'csv' }").unwrap(), DecodeOptions::Csv(CsvOptions::default()));
         let csv = decode("{ format = 'csv', delimiter = ';', quote = \"'\", empty_as_null = true, null = 'NA' }");
         let options = CsvOptions { delimiter: ';', quote: '\'', empty_as_null: true, null: Some("NA".into()) };
@@ -175,6 +253,8 @@ mod tests {
         for (text, expected) in [
             ("{ format = 'json', delimiter = ',' }", "unknown field `delimiter`"),
             ("{ format = 'raw', x = 1 }", "unknown field `x`"),
+            ("{ format = 'avro', newest = [] }", "unknown field `newest`"),
+            ("{ format = 'avro', key = 'json' }", "unknown variant `json`"),
             ("{ format = 'csv', header = true }", "unknown field `header`"),
             ("{ format = 'csv', delimiter = '||' }", "expected a character"),
             ("{ format = 'xml' }", "unknown variant `xml`"),

@@ -217,7 +217,11 @@ pub(super) fn date(text: &str) -> Result<i32, Wrong> {
 
 /// Days since 1970-01-01, written as a number of days.
 pub(super) fn epoch_days(number: &str) -> Result<i32, Wrong> {
-    let days = number::integer(number)?;
+    days_in_range(number::integer(number)?)
+}
+
+/// Days since 1970-01-01, if they are of the years 0000 to 9999.
+pub(super) fn days_in_range(days: i64) -> Result<i32, Wrong> {
     if DAYS.contains(&days) { i32::try_from(days).map_err(|_| Wrong::Range) } else { Err(Wrong::Range) }
 }
 

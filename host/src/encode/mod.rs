@@ -2,6 +2,7 @@
 //!
 //! Encode never does I/O and never waits: whoever calls it streams the bytes on as they are complete.
 
+mod avro;
 mod chunks;
 mod dead;
 mod error;
@@ -17,6 +18,7 @@ mod target;
 mod text;
 mod topic;
 
+pub use avro::{AvroEncoder, AvroRows};
 pub use dead::{DeadLetterFormat, DeadLetters};
 pub use error::EncodeError;
 pub use options::{Compression, Format, TableOptions};

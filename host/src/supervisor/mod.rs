@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::commit::{OpenError, Store};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
+use crate::registry::{Registry, RegistryError};
 use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::worker::Worker;
@@ -54,6 +55,9 @@ pub enum StartError {
     /// The object store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The schema registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The machine.
     #[error("can't start: {0}")]
     Machine(std::io::Error),
@@ -79,6 +83,7 @@ impl Supervisor {
         if pipelines.iter().any(|pipeline| plan::is_exactly_once(pipeline.options())) {
             runtime.block_on(store.probe())?;
         }
+        let registry = registry(config, &pipelines, runtime)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = (0..options.workers.unwrap_or(cores))
             .map(|index| Worker::start(format!("worker-{index}")))
@@ -92,6 +97,7 @@ impl Supervisor {
                 store.clone(),
                 Arc::clone(&workers),
                 runtime.clone(),
+                registry.clone(),
                 options.until_caught_up,
             );
             running.push(connected?);
@@ -139,4 +145,21 @@ impl Supervisor {
         self.workers.iter().for_each(Worker::stop);
         self.status()
     }
+}
+
+/// The schema registry, where a pipeline reads or writes Avro. One that refuses us is an error now; one that is away is
+/// waited for, by those that read.
+fn registry(config: &Config, pipelines: &[Pipeline], runtime: &Handle) -> Result<Option<Arc<Registry>>, RegistryError> {
+    let reader = pipelines.iter().find(|pipeline| pipeline.options().decode.avro().is_some());
+    let writes = pipelines.iter().any(|pipeline| pipeline.options().sinks().any(|(_, sink)| sink.target.is_avro()));
+    let Some(options) = config.schema_registry.as_ref().filter(|_| reader.is_some() || writes) else { return Ok(None) };
+    let registry = Registry::new(options)?;
+    let Some(reader) = reader else { return Ok(Some(Arc::new(registry))) };
+    let topic = reader.options().topics.first().map_or("", String::as_str);
+    match runtime.block_on(registry.knock(&format!("{topic}-value"))) {
+        Err(error @ RegistryError::Refused { .. }) => return Err(error),
+        Err(error) => tracing::warn!(%error, "messages wait until their schemas can be asked for"),
+        Ok(()) => {}
+    }
+    Ok(Some(Arc::new(registry)))
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::{StartError, plan};
 use crate::commit::{LogError, LogOptions, Store, TaskLog, folder};
 use crate::pipeline::Pipeline;
+use crate::registry::Registry;
 use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
 use crate::task::{Plan, Progress, Resources, Task, TaskError};
@@ -103,6 +104,7 @@ impl Running {
         store: Store,
         workers: Arc<Vec<Worker>>,
         runtime: Handle,
+        registry: Option<Arc<Registry>>,
         until_caught_up: bool,
     ) -> Result<Arc<Self>, StartError> {
         let name = || pipeline.name().to_owned();
@@ -110,6 +112,7 @@ impl Running {
         let consumer = Consumer::connect(plan::source(pipeline.options())).map_err(of_source)?;
         let topics = plan::topics(&pipeline, &runtime);
         let topics = topics.map_err(|source| StartError::Sink { pipeline: name(), source })?;
+        let schemas = plan::schemas(&pipeline, registry.as_deref(), &runtime)?;
         let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
         let offsets = consumer.offsets();
         let targets = if until_caught_up {
@@ -121,7 +124,7 @@ impl Running {
         } else {
             None
         };
-        let plan = Arc::new(plan::plan(&pipeline, &topics));
+        let plan = Arc::new(plan::plan(&pipeline, &topics, &schemas, registry));
         let log = plan::log(pipeline.options());
         Ok(Arc::new_cyclic(|this| Self {
             pipeline: Arc::new(pipeline),

@@ -1,5 +1,6 @@
 //! What the tasks of a pipeline have in common.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -7,6 +8,7 @@ use indexmap::IndexMap;
 use crate::batch::SchemaRef;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::{DeadLetterFormat, Target};
+use crate::registry::Registry;
 
 /// What the tasks of a pipeline have in common.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct Plan {
     pub decode: DecodeOptions,
     /// Which columns.
     pub columns: IndexMap<String, ColumnOptions>,
+    /// Where the schemas are that messages name.
+    pub registry: Option<Arc<Registry>>,
     /// Where the tables of the plugin chain go, in the chain's order; `None` for one that is dropped.
     pub tables: Vec<Option<(Target, SchemaRef)>>,
     /// How dead letters are written.

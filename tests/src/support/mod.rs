@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod letters;
 pub mod proxy;
 pub mod reader;
+pub mod registry;
 pub mod servers;
 pub mod store;
 pub mod wait;

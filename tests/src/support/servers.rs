@@ -23,6 +23,10 @@ pub struct Servers {
     pub s3: S3,
     /// A Python that has DuckDB and pyarrow.
     pub python: PathBuf,
+    /// The schema registry's URL; `support::registry` waits for it.
+    pub registry: String,
+    /// A Python that has fastavro and a Kafka client.
+    pub registry_python: PathBuf,
     directory: PathBuf,
 }
 
@@ -58,6 +62,8 @@ pub fn servers() -> &'static Servers {
             kafka_password: env["RILLGATE_TEST_KAFKA_PASSWORD"].clone(),
             s3: S3::from_env(&env),
             python: PathBuf::from(&env["RILLGATE_TEST_PYTHON"]),
+            registry: env["RILLGATE_TEST_REGISTRY"].clone(),
+            registry_python: PathBuf::from(&env["RILLGATE_TEST_REGISTRY_PYTHON"]),
             directory,
         }
     })

@@ -1,5 +1,7 @@
 //! What holds for every format: each message is a row, a rejection or skipped, and a rejected one leaves no trace.
 
+mod avro;
+mod avro_hostile;
 pub(super) mod helpers;
 mod json;
 

@@ -1,5 +1,6 @@
 //! Tests of encode as its callers see it: batches in, files out, read back by the formats' own readers.
 
+mod avro;
 mod dead;
 mod files;
 mod options;
