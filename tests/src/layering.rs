@@ -12,7 +12,7 @@ const GROUND: [&str; 3] = ["avro", "batch", "metrics"];
 /// The control side, from the bottom up: each may import the stages and what stands to its left.
 /// A module that is named nowhere counts as standing just left of `cli`.
 const CONTROL: [&str; 10] =
-    ["kafka", "registry", "sink", "config", "pipeline", "task", "worker", "supervisor", "reload", "http"];
+    ["kafka", "sink", "registry", "config", "pipeline", "task", "worker", "supervisor", "reload", "http"];
 
 /// Crates that must be replaceable, and the only top-level modules that may name them.
 const CONFINED: [(&str, &[&str]); 2] = [("wasmtime", &["plugin"]), ("rdkafka", &["source", "kafka", "sink", "feed"])];

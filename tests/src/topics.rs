@@ -11,6 +11,8 @@ use support::flow::{CATCH_UP, Flow, Producing, id};
 use support::host::{Config, Host, signal};
 use support::kafka::{Cluster, Received, Record};
 use support::proxy::{Moment, Proxy, Request};
+use support::reader::Reader;
+use support::registry::registry;
 use support::servers::{OwnKafka, servers, unique};
 use support::store::Place;
 use support::wait::{seconds, until};
@@ -178,6 +180,48 @@ fn a_broker_that_restarts_and_dies_costs_no_record() {
     host.expect_running();
     host.stop();
     through.expect_complete(&config, sent);
+}
+
+/// What was written in Avro is read by the schema that was registered for it, into a table.
+#[test]
+fn values_in_avro_are_read_by_the_schema_that_was_registered() {
+    let cluster = Cluster::shared();
+    let (source, topic) = (unique("topic_avro"), unique("topic_avro_out"));
+    cluster.create_topic(&source, 2, &[]);
+    cluster.create_topic(&topic, 2, &[]);
+    let registry = registry();
+    let pipelines = format!(
+        "[schema_registry]\nurl = '{registry}'\n\
+         [pipeline.{source}]\ntopic = '{source}'\ndecode.format = 'json'\n\
+         columns = {{ id = 'int64', name = 'utf8', at = 'timestamp' }}\n\
+         sink = {{ topic = '{topic}', format = 'avro', key = 'id', every = '200ms' }}\n"
+    );
+    let place = Place::local();
+    let config = Config::new(&cluster, &place, &pipelines);
+    let producer = cluster.producer();
+    for i in 0..500 {
+        let value = match i % 3 {
+            0 => format!(r#"{{"id": {i}, "name": null, "at": "2026-01-01T00:00:00Z"}}"#),
+            _ => format!(r#"{{"id": {i}, "name": "n{i}"}}"#),
+        };
+        producer.send(&source, &Record { partition: Some(i % 2), value: Some(value.as_bytes()), ..Record::default() });
+    }
+    producer.flush();
+    config.catch_up(CATCH_UP);
+    config.verify();
+    // No columns are given: the registry has them.
+    let reads = format!(
+        "[schema_registry]\nurl = '{registry}'\n[pipeline.{topic}]\ntopic = '{topic}'\ndecode.format = 'avro'\n\
+         sink = {{ table = 'read', every = '1s' }}\n"
+    );
+    let reading = Config::new(&cluster, &place, &reads);
+    reading.catch_up(CATCH_UP);
+    reading.verify();
+    let mut table = Reader::open(&place, "read", "parquet");
+    let row = table
+        .row(r#"select count(*), count(distinct id), count(name), count("at"), cast(min("at") as varchar) from t"#);
+    assert_eq!(row[..4], [500, 500, 333, 167].map(serde_json::Value::from));
+    assert!(row[4].as_str().unwrap().starts_with("2026-01-01"), "{row:?}");
 }
 
 #[test]

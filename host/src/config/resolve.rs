@@ -56,6 +56,13 @@ pub(super) fn resolve(file: raw::File, base: &std::path::Path, report: &mut Repo
         let hint = "add [schema_registry] with url = \"http://host:8081\"";
         report.error(&format!("pipeline.{name}.decode.format"), "Avro is read by the schemas of a registry", hint);
     }
+    for (name, pipeline) in pipelines.iter().filter(|_| !registry_is_given) {
+        for (at, _) in pipeline.sinks().filter(|(_, sink)| sink.target.is_avro()) {
+            let hint = "add [schema_registry] with url = \"http://host:8081\"";
+            let path = format!("pipeline.{name}.{at}.format");
+            report.error(&path, "Avro is written by schemas that a registry keeps", hint);
+        }
+    }
     Resolved { kafka, store, schema_registry, pipelines }
 }
 

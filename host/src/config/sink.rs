@@ -138,11 +138,14 @@ enum AnyFormat {
     /// JSON lines in one zstd frame.
     #[serde(rename = "json.zst")]
     JsonZst,
+    /// Records in Avro, by a schema registry.
+    #[serde(rename = "avro")]
+    Avro,
 }
 
 impl AnyFormat {
-    fn of_table(self) -> Format {
-        match self {
+    fn of_table(self) -> Option<Format> {
+        Some(match self {
             Self::Parquet => Format::Parquet,
             Self::Csv => Format::Csv,
             Self::CsvGz => Format::CsvGz,
@@ -150,12 +153,14 @@ impl AnyFormat {
             Self::Json => Format::Json,
             Self::JsonGz => Format::JsonGz,
             Self::JsonZst => Format::JsonZst,
-        }
+            Self::Avro => return None,
+        })
     }
 
     fn of_topic(self) -> Option<RecordFormat> {
         match self {
             Self::Json => Some(RecordFormat::Json),
+            Self::Avro => Some(RecordFormat::Avro),
             _ => None,
         }
     }
@@ -190,7 +195,10 @@ impl Keys {
         if let Some((key, _)) = of_topics.iter().find(|(_, given)| *given) {
             return Err(format!("`{key}` is for a `topic`, and this sink is a table"));
         }
-        let defaults = TableOptions::new(table, self.format.map(AnyFormat::of_table).unwrap_or_default());
+        let Some(format) = self.format.map_or(Some(Format::default()), AnyFormat::of_table) else {
+            return Err("`avro` is for a `topic`, and this sink is a table".to_owned());
+        };
+        let defaults = TableOptions::new(table, format);
         Ok(TableOptions {
             compression: self.compression,
             compression_level: self.compression_level,
@@ -211,7 +219,7 @@ impl Keys {
             return Err(format!("`{key}` is for a `table`, and this sink is a topic"));
         }
         let Some(format) = self.format.map_or(Some(RecordFormat::default()), AnyFormat::of_topic) else {
-            return Err("records of a topic are written as `json`".to_owned());
+            return Err("records of a topic are written as `json` or `avro`".to_owned());
         };
         Ok(TopicOptions {
             format,
@@ -410,7 +418,8 @@ mod tests {
             ("every = '5s'", "missing field `table`"),
             ("table = 'a'\nkey = ['b']", "`key` is for a `topic`, and this sink is a table"),
             ("topic = 'a'\npartition_by = ['b']", "`partition_by` is for a `table`, and this sink is a topic"),
-            ("topic = 'a'\nformat = 'csv'", "records of a topic are written as `json`"),
+            ("topic = 'a'\nformat = 'csv'", "records of a topic are written as `json` or `avro`"),
+            ("table = 'a'\nformat = 'avro'", "`avro` is for a `topic`, and this sink is a table"),
             ("topic = 'a'\npartitions = 0", "must be at least 1; leave the key out for the cluster's default"),
             ("topic = 'a'\nkey = ['b', 'b']", "the column `b` is named twice"),
         ] {

@@ -3,6 +3,7 @@
 //! The staged file is Parquet, so that it is small and can be looked into. It says all that a record has: whoever reads it
 //! needs no configuration.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, OffsetSizeTrait};
@@ -11,6 +12,7 @@ use arrow::compute::cast;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::avro::AvroEncoder;
 use super::error::{EncodeError, listed};
 use super::options::{Format, TableOptions};
 use super::plan::check_columns;
@@ -29,7 +31,8 @@ const READ_ROWS: usize = 1024;
 /// Writes rows as records into staged files.
 pub struct RecordWriter {
     topic: String,
-    format: RecordFormat,
+    /// Writes values, and the id of their schema; of JSON there is none.
+    avro: Option<(RefCell<AvroEncoder>, Option<u32>)>,
     key: Vec<usize>,
     headers: Vec<usize>,
     tombstone: Option<usize>,
@@ -72,13 +75,21 @@ impl RecordWriter {
         if values.is_empty() {
             return Err(EncodeError::option("tombstone", "there is no other column, so there is nothing to write"));
         }
+        let avro = match options.format {
+            RecordFormat::Json => None,
+            RecordFormat::Avro => {
+                let columns = schema.project(&values)?;
+                let encoder = AvroEncoder::new(&record_name(&options.topic), None, &columns)?;
+                Some((RefCell::new(encoder), options.schema_id))
+            }
+        };
         let mut fields = vec![Field::new(KEY, DataType::Binary, true), Field::new(VALUE, DataType::Binary, true)];
         fields.extend(options.headers.keys().map(|name| Field::new(format!("{HEADER}{name}"), DataType::Binary, true)));
         let staged = Arc::new(Schema::new(fields));
         let files = TableWriter::new(&TableOptions::new("records", Format::Parquet), &staged)?;
         Ok(Self {
             topic: options.topic.clone(),
-            format: options.format,
+            avro,
             key,
             headers,
             tombstone,
@@ -89,6 +100,11 @@ impl RecordWriter {
             staged,
             files,
         })
+    }
+
+    /// The schema of the values, to be registered; `None` if they aren't Avro.
+    pub fn avro_schema(&self) -> Option<String> {
+        self.avro.as_ref().map(|(encoder, _)| encoder.borrow().schema_json().to_owned())
     }
 
     /// The columns of values.
@@ -128,6 +144,9 @@ impl RecordWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        if matches!(self.avro, Some((_, None))) {
+            return Err(EncodeError::option("format", "the schema of the values isn't registered"));
+        }
         let records = self.records(batch)?;
         self.files.write(&records, out)
     }
@@ -157,10 +176,19 @@ impl RecordWriter {
     }
 
     fn values(&self, batch: &RecordBatch, there: NullBuffer) -> Result<BinaryArray, EncodeError> {
-        match self.format {
-            RecordFormat::Json => objects(&batch.project(&self.values)?, Some(there)),
-        }
+        let columns = batch.project(&self.values)?;
+        let Some((encoder, id)) = &self.avro else { return objects(&columns, Some(there)) };
+        // Before it is registered values are as long as they will be.
+        let rows = encoder.borrow_mut().encode(&columns, id.unwrap_or_default())?;
+        Ok(rows.iter().zip(&there).map(|(row, is_there)| is_there.then_some(row)).collect())
     }
+}
+
+/// The topic's name, as Avro takes it for a record's.
+fn record_name(topic: &str) -> String {
+    let sign = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = topic.chars().map(sign).collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
 }
 
 /// Each row as a JSON object; nothing where it isn't `there`.

@@ -4,7 +4,7 @@ use super::error::EncodeError;
 use super::options::TableOptions;
 use super::records::RecordWriter;
 use super::table::{Output, TableWriter};
-use super::topic::TopicOptions;
+use super::topic::{RecordFormat, TopicOptions};
 use crate::batch::{RecordBatch, Rejection, SchemaRef};
 
 /// Where the rows of an output go.
@@ -23,6 +23,11 @@ impl Target {
             Self::Table(table) => Some(table),
             Self::Topic(_) => None,
         }
+    }
+
+    /// Whether its values are Avro.
+    pub fn is_avro(&self) -> bool {
+        self.topic().is_some_and(|topic| topic.format == RecordFormat::Avro)
     }
 
     /// The topic, if it is one.

@@ -28,6 +28,8 @@ pub struct TopicOptions {
     pub config: IndexMap<String, String>,
     /// Bytes of key, value and headers that a record may have.
     pub max_record_bytes: usize,
+    /// The id that the schema of Avro values is registered under.
+    pub schema_id: Option<u32>,
 }
 
 impl TopicOptions {
@@ -43,6 +45,7 @@ impl TopicOptions {
             replication: None,
             config: IndexMap::new(),
             max_record_bytes: MAX_RECORD_BYTES,
+            schema_id: None,
         }
     }
 
@@ -59,6 +62,8 @@ pub enum RecordFormat {
     /// A JSON object.
     #[default]
     Json,
+    /// Avro, by a schema that is registered for `<topic>-value`.
+    Avro,
 }
 
 impl RecordFormat {
@@ -66,6 +71,7 @@ impl RecordFormat {
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
+            Self::Avro => "avro",
         }
     }
 }

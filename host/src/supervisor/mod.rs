@@ -158,11 +158,14 @@ impl Supervisor {
     }
 }
 
-/// The schema registry, where a pipeline reads Avro. One that refuses us is an error now; one that is away is waited for.
+/// The schema registry, where a pipeline reads or writes Avro. One that refuses us is an error now; one that is away is
+/// waited for, by those that read.
 fn registry(config: &Config, pipelines: &[Pipeline], runtime: &Handle) -> Result<Option<Arc<Registry>>, RegistryError> {
     let reader = pipelines.iter().find(|pipeline| pipeline.options().decode.avro().is_some());
-    let (Some(options), Some(reader)) = (&config.schema_registry, reader) else { return Ok(None) };
+    let writes = pipelines.iter().any(|pipeline| pipeline.options().sinks().any(|(_, sink)| sink.target.is_avro()));
+    let Some(options) = config.schema_registry.as_ref().filter(|_| reader.is_some() || writes) else { return Ok(None) };
     let registry = Registry::new(options)?;
+    let Some(reader) = reader else { return Ok(Some(Arc::new(registry))) };
     let topic = reader.options().topics.first().map_or("", String::as_str);
     match runtime.block_on(registry.knock(&format!("{topic}-value"))) {
         Err(error @ RegistryError::Refused { .. }) => return Err(error),

@@ -8,9 +8,9 @@ use tokio::runtime::Handle;
 
 use crate::commit::{self, LogOptions};
 use crate::config::{Delivery, Exchange, OnDataLoss, PipelineOptions, Start, StoreOptions};
-use crate::encode::{self, Target, TopicOptions};
-use crate::pipeline::{LATE, Pipeline};
-use crate::registry::Registry;
+use crate::encode::{self, RecordWriter, Target, TopicOptions};
+use crate::pipeline::{LATE, Pipeline, PipelineTable};
+use crate::registry::{Registry, RegistryError};
 use crate::sink::{self, Difference, Found, SinkError};
 use crate::source::{self, SourceOptions};
 use crate::task::{AggregatePlan, Plan, Trigger};
@@ -76,7 +76,29 @@ pub(super) fn topics(pipeline: &Pipeline, runtime: &Handle) -> Result<HashMap<St
     Ok(found)
 }
 
-pub(super) fn plan(pipeline: &Pipeline, topics: &HashMap<String, Found>, registry: Option<Arc<Registry>>) -> Plan {
+/// Registers the schemas of Avro values; the ids, in the order of the pipeline's tables. Blocks.
+pub(super) fn schemas(
+    pipeline: &Pipeline,
+    registry: Option<&Registry>,
+    runtime: &Handle,
+) -> Result<Vec<Option<u32>>, RegistryError> {
+    let register = |table: &PipelineTable| {
+        // A writer could be made in `open`, so one can be made now.
+        let topic = table.target.as_ref().and_then(Target::topic);
+        let writer = topic.and_then(|topic| RecordWriter::new(topic, &table.schema).ok());
+        let schema = writer.and_then(|writer| writer.avro_schema());
+        let (Some(topic), Some(schema), Some(registry)) = (topic, schema, registry) else { return Ok(None) };
+        runtime.block_on(registry.register(&format!("{}-value", topic.topic), &schema)).map(Some)
+    };
+    pipeline.tables().iter().map(register).collect()
+}
+
+pub(super) fn plan(
+    pipeline: &Pipeline,
+    topics: &HashMap<String, Found>,
+    schemas: &[Option<u32>],
+    registry: Option<Arc<Registry>>,
+) -> Plan {
     let options = pipeline.options();
     Plan {
         pipeline: pipeline.name().to_owned(),
@@ -86,7 +108,8 @@ pub(super) fn plan(pipeline: &Pipeline, topics: &HashMap<String, Found>, registr
         tables: pipeline
             .tables()
             .iter()
-            .map(|table| table.target.clone().map(|to| (as_found(to, topics), table.schema.clone())))
+            .zip(schemas)
+            .map(|(table, id)| table.target.clone().map(|to| (as_found(to, topics, *id), table.schema.clone())))
             .collect(),
         aggregate: pipeline.aggregate().map(|aggregate| AggregatePlan {
             window: aggregate.window.clone(),
@@ -107,11 +130,12 @@ pub(super) fn plan(pipeline: &Pipeline, topics: &HashMap<String, Found>, registr
 }
 
 /// What a topic is really like goes over what was asked for.
-fn as_found(mut target: Target, topics: &HashMap<String, Found>) -> Target {
-    if let Target::Topic(options) = &mut target
-        && let Some(found) = topics.get(&options.topic)
-    {
-        found.apply_to(options);
+fn as_found(mut target: Target, topics: &HashMap<String, Found>, schema_id: Option<u32>) -> Target {
+    if let Target::Topic(options) = &mut target {
+        options.schema_id = schema_id;
+        if let Some(found) = topics.get(&options.topic) {
+            found.apply_to(options);
+        }
     }
     target
 }

@@ -118,6 +118,7 @@ impl Running {
         }
         let topics = plan::topics(&pipeline, &runtime);
         let topics = topics.map_err(|source| StartError::Sink { pipeline: name(), source })?;
+        let schemas = plan::schemas(&pipeline, registry.as_deref(), &runtime)?;
         let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
         let offsets = consumer.offsets();
         let targets = if until_caught_up {
@@ -129,7 +130,7 @@ impl Running {
         } else {
             None
         };
-        let plan = Arc::new(plan::plan(&pipeline, &topics, registry));
+        let plan = Arc::new(plan::plan(&pipeline, &topics, &schemas, registry));
         let log = plan::log(pipeline.options());
         Ok(Arc::new_cyclic(|this| Self {
             pipeline: Arc::new(pipeline),

@@ -143,3 +143,31 @@ fn options_that_do_not_fit_the_columns_name_their_key() {
     };
     check(&compact, "key", "a compacted topic keeps the newest record of each key");
 }
+
+/// The value of a datum in Avro: a byte 0 and the schema's id come before it.
+#[test]
+fn avro_values_name_their_schema_and_tombstones_are_none() {
+    let batch = batch(vec![
+        ("id", Arc::new(Int64Array::from(vec![1, -1]))),
+        ("gone", Arc::new(BooleanArray::from(vec![false, true]))),
+    ]);
+    let options = TopicOptions {
+        key: names(&["id"]),
+        tombstone: Some("gone".to_owned()),
+        format: crate::encode::RecordFormat::Avro,
+        ..TopicOptions::new("city.stations-2")
+    };
+    let mut unregistered = RecordWriter::new(&options, &batch.schema()).unwrap();
+    assert_eq!(
+        unregistered.avro_schema().unwrap(),
+        r#"{"type":"record","name":"city_stations_2","fields":[{"name":"id","type":["null","long"],"default":null}]}"#
+    );
+    unregistered.check(&batch).unwrap();
+    let error = unregistered.write(&batch, &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("isn't registered"), "{error}");
+
+    let found = written(&TopicOptions { schema_id: Some(258), ..options }, &batch);
+    // The union's second branch, and 1 as a zigzag number.
+    let value = "\0\0\0\u{1}\u{2}\u{2}\u{2}".to_owned();
+    assert_eq!(found, [(Some("1".to_owned()), Some(value), vec![]), (Some("-1".to_owned()), None, vec![])]);
+}
