@@ -114,6 +114,17 @@ fn update_is_told_groups_and_states() {
 }
 
 #[test]
+fn without_a_key_all_rows_are_one_group_without_columns() {
+    let none: SchemaRef = Arc::new(Schema::empty());
+    let plugin = keep(Keep::default());
+    let mut aggregate = Aggregate::open(&plugin, &limits(), &[], &schema(), &none).unwrap();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
+    let one_group = RecordBatch::try_new_with_options(none, vec![], &options).unwrap();
+    assert_eq!(aggregate.update(&batch(1), &[0], 1, &batch(1), now()).unwrap().states, batch(1));
+    assert_eq!(aggregate.finish(&one_group, &batch(1), now()).unwrap(), batch(1));
+}
+
+#[test]
 fn nothing_is_called_for_nothing() {
     let trap = Keep { in_update: "unreachable", in_merge: "unreachable", in_finish: "unreachable", ..Keep::default() };
     let mut aggregate = opened(trap);
