@@ -25,11 +25,6 @@ const PEAK_MIB: u64 = 384;
 const CHECK_PEAK_MIB: u64 = 256;
 const BOUND: Duration = seconds(240);
 
-/// The guests of pipelines with a transform.
-fn transforms() -> impl Iterator<Item = Guest> {
-    corpus().into_iter().filter(|guest| !guest.is_aggregate())
-}
-
 /// Files of guests, and the topic that all of them read.
 struct Stage {
     folder: TempDir,
@@ -50,16 +45,20 @@ impl Stage {
         self.folder.path().join(format!("{}.wasm", guest.plain_name()))
     }
 
-    /// A pipeline through a guest.
+    /// A pipeline through a guest. In that of an aggregate each row is a group of its own, given out when it is there.
     fn pipeline(&self, guest: &Guest) -> String {
         let file = self.file(guest);
         std::fs::write(&file, &guest.bytes).unwrap();
         let (name, topic, time) = (guest.plain_name(), &self.topic, guest.time_limit.as_millis());
-        format!(
-            "{}transform = [{{ plugin = '{}', limits = {{ memory = \"{MEMORY_MIB}MiB\", output = \"{OUTPUT_MIB}MiB\", time = \"{time}ms\" }} }}]\n",
-            source(&name, topic),
+        let plugin = format!(
+            "plugin = '{}', limits = {{ memory = \"{MEMORY_MIB}MiB\", output = \"{OUTPUT_MIB}MiB\", time = \"{time}ms\" }}",
             file.display()
-        )
+        );
+        let stage = match guest.is_aggregate() {
+            true => format!("aggregate = {{ {plugin}, key = [\"n\"] }}"),
+            false => format!("transform = [{{ {plugin} }}]"),
+        };
+        format!("{}{stage}\n", source(&name, topic))
     }
 }
 
@@ -84,7 +83,8 @@ fn produce(topic: &str, count: usize) {
 #[test]
 fn check_refuses_what_can_not_be_opened_and_says_why() {
     let stage = Stage::new();
-    let guests: Vec<Guest> = transforms().filter(|guest| matches!(guest.outcome, Outcome::Refused(_))).collect();
+    let guests: Vec<Guest> =
+        corpus().into_iter().filter(|guest| matches!(guest.outcome, Outcome::Refused(_))).collect();
     let pipelines: String = guests.iter().map(|guest| stage.pipeline(guest)).collect();
     let config = Config::new(&Cluster::shared(), &stage.place, &pipelines);
     let mut host = config.host(&["check", "--json"]);
@@ -98,8 +98,10 @@ fn check_refuses_what_can_not_be_opened_and_says_why() {
     assert_eq!(problems.len(), guests.len(), "{}", ended.output);
     for guest in &guests {
         let Outcome::Refused(why) = &guest.outcome else { continue };
-        let path = format!("pipeline.{}.transform[0].plugin", guest.plain_name());
-        let problem = problems.iter().find(|problem| problem["path"] == path);
+        let place = if guest.is_aggregate() { "aggregate" } else { "transform[0]" };
+        // What a plugin says of its settings belongs to them.
+        let paths = ["plugin", "settings"].map(|key| format!("pipeline.{}.{place}.{key}", guest.plain_name()));
+        let problem = problems.iter().find(|problem| paths.iter().any(|path| problem["path"] == path.as_str()));
         let message = problem.unwrap_or_else(|| panic!("{} is not refused", guest.name))["message"].as_str().unwrap();
         assert!(why.is_in(message), "{}: {message}", guest.name);
         assert!(!message.contains(char::is_control), "{}: {message:?}", guest.name);
@@ -111,7 +113,8 @@ fn check_refuses_what_can_not_be_opened_and_says_why() {
 
 #[test]
 fn guests_end_as_they_should_beside_a_pipeline_that_goes_on() {
-    let guests: Vec<Guest> = transforms().filter(|guest| !matches!(guest.outcome, Outcome::Refused(_))).collect();
+    let guests: Vec<Guest> =
+        corpus().into_iter().filter(|guest| !matches!(guest.outcome, Outcome::Refused(_))).collect();
     assert!(guests.len() > SIDE_BY_SIDE);
     for guests in guests.chunks(SIDE_BY_SIDE) {
         run(guests);
@@ -149,31 +152,53 @@ fn run(guests: &[Guest]) {
     assert!(longest < 6000 && written.len() < 4 << 20, "{} bytes of log, in lines of up to {longest}", written.len());
     host.signal("TERM");
     // Pipelines that failed are said so by the exit code.
-    let failed = guests.iter().any(|guest| matches!(guest.outcome, Outcome::Fails(_)));
+    let failed = guests.iter().any(|guest| guest.stops().is_some());
     host.ends_within(seconds(60)).expect_code(i32::from(failed));
     config.verify();
     for guest in guests {
         let (rows, dead) = (rows(&stage.place, &guest.plain_name()), dead_letters(&stage.place, guest));
         match &guest.outcome {
-            Outcome::Refused(_) | Outcome::FailsIn(_) => {}
             // It failed on everything: nothing is committed, and nothing lost.
-            Outcome::Fails(_) => assert_eq!((rows, dead), (0, 0), "{}", guest.name),
+            _ if guest.stops().is_some() => assert_eq!((rows, dead), (0, 0), "{}", guest.name),
             Outcome::Some(_) => assert_eq!(rows + dead, RECORDS, "{}", guest.name),
-            Outcome::Passes => assert_eq!((rows, dead), (RECORDS, 0), "{}", guest.name),
+            _ => assert_eq!((rows, dead), (RECORDS, 0), "{}", guest.name),
         }
     }
 }
 
 fn has_ended(guest: &Guest, host: &Host, stage: &Stage) -> bool {
-    match &guest.outcome {
-        Outcome::Refused(_) | Outcome::FailsIn(_) => true,
-        Outcome::Fails(Pattern(why)) => {
-            let file = stage.file(guest);
-            let words = format!("{} failed on 33 messages in a row, the last time with: {why}", file.display());
-            host.output().lines().any(|line| Pattern(words.clone()).is_in(line))
+    let file = stage.file(guest).display().to_string();
+    let words = match guest.stops() {
+        None => return rows(&stage.place, &guest.plain_name()) + dead_letters(&stage.place, guest) == RECORDS,
+        Some(Stops::Always(Pattern(why))) => {
+            format!("{file} failed on 33 messages in a row, the last time with: {why}")
         }
-        Outcome::Some(_) | Outcome::Passes => {
-            rows(&stage.place, &guest.plain_name()) + dead_letters(&stage.place, guest) == RECORDS
+        Some(Stops::AtTheEnd(Pattern(why))) => format!("{file}: {why}"),
+    };
+    host.output().lines().any(|line| Pattern(words.clone()).is_in(line))
+}
+
+/// How a guest stops its pipeline.
+enum Stops<'a> {
+    /// Each message fails alone.
+    Always(&'a Pattern),
+    /// What comes out for groups can't be had when the epoch ends: no message is to blame.
+    AtTheEnd(&'a Pattern),
+}
+
+impl Guest {
+    /// `None` if its pipeline goes on. Where groups have no sessions nothing is merged.
+    fn stops(&self) -> Option<Stops<'_>> {
+        let in_function =
+            |functions: &'_ [(String, Pattern)], name: &str| functions.iter().position(|(at, _)| at == name);
+        match &self.outcome {
+            Outcome::Fails(why) => Some(Stops::Always(why)),
+            Outcome::FailsIn(functions) => match (in_function(functions, "update"), in_function(functions, "finish")) {
+                (Some(update), _) => Some(Stops::Always(&functions[update].1)),
+                (None, Some(finish)) => Some(Stops::AtTheEnd(&functions[finish].1)),
+                (None, None) => None,
+            },
+            Outcome::Refused(_) | Outcome::Some(_) | Outcome::Passes => None,
         }
     }
 }
