@@ -136,7 +136,13 @@ impl TaskLog {
     pub async fn load_state(&self) -> Result<Option<StoredState>, LogError> {
         let Some((sequence, _)) = self.machine.last_commit() else { return Ok(None) };
         match self.last_state() {
-            Some(committed) => state::load(&self.store, &self.folder, committed).await.map(Some),
+            Some(committed) => match state::load(&self.store, &self.folder, committed).await {
+                // Whoever came after us while we slept needs other files.
+                Err(LogError::BadState { .. }) if self.newest().await? > self.machine.newest() => {
+                    Err(LogError::Fenced { by: "an attempt that came after it".to_owned() })
+                }
+                loaded => loaded.map(Some),
+            },
             None => Err(LogError::BadState {
                 path: self.entry_path(*sequence),
                 folder: self.folder.clone(),

@@ -30,10 +30,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::entry::{self, Commit, Entry};
+use super::entry::{self, Commit, Entry, StateFile};
 use super::faults::Answer;
 use super::send::{Outgoing, Topics, TopicsError};
 use super::stage::Stage;
+use super::state::StateChange;
 use super::store::{Location, Store};
 use super::task_log::{LogError, LogOptions, TaskLog, folder};
 use super::verify::{Subject, verify};

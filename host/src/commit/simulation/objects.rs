@@ -12,7 +12,7 @@ use object_store::{Error, Result};
 
 use super::points::{Doing, Point};
 use super::world::State;
-use super::{Entry, entry, topic};
+use super::{Entry, StateFile, entry, topic};
 
 /// A record as a reader knows it: partition, how often the topic had been made anew, offset.
 pub type Record = (i32, u32, i64);
@@ -35,6 +35,8 @@ pub struct Log {
     pub generation: u32,
     /// The mark of the newest COMMIT, if it has records for topics.
     pub to_send: Option<String>,
+    /// What a task remembers that lost or doubled nothing: a line for each epoch.
+    pub remembered: String,
     /// By how much the store's clock was off at the newest entry, and what that says of its time.
     clock: TimeDelta,
     time: Option<DateTime<Utc>>,
@@ -64,6 +66,8 @@ pub enum Kind {
     /// Staged by this attempt.
     Staged(String),
     Stage,
+    /// Files of a task's state, or their folder.
+    State,
     Table,
     Other,
 }
@@ -81,6 +85,7 @@ impl Kind {
             ["log", name] => entry::sequence(name).map_or(Self::Other, |number| Self::Entry(partition, number)),
             ["stage", attempt, _] => Self::Staged(attempt.to_owned()),
             ["stage", ..] => Self::Stage,
+            ["state", ..] => Self::State,
             _ => Self::Other,
         }
     }
@@ -223,6 +228,18 @@ impl State {
                 if let Some(file) = late {
                     wrong = Some(format!("COMMIT {number} decides {} a second time", file.path));
                 }
+                log.remembered.push_str(&format!("{}:{}..{}\n", commit.generation, commit.start, commit.end));
+                let content = |file: &StateFile| {
+                    let found = objects.all.iter().find(|(path, _)| path.ends_with(&file.path));
+                    found.map_or_else(
+                        || "gone\n".to_owned(),
+                        |(_, found)| String::from_utf8_lossy(&found.bytes).into_owned(),
+                    )
+                };
+                let remembered: String = commit.state.iter().flat_map(|state| &state.files).map(content).collect();
+                if remembered != log.remembered {
+                    wrong = Some(format!("COMMIT {number} remembers {remembered:?}, not {:?}", log.remembered));
+                }
                 let mark = entry::mark(number, &commit.attempt);
                 let mut records = BTreeSet::new();
                 for file in &commit.records {
@@ -272,6 +289,9 @@ impl State {
         match kind {
             Kind::Log(_) | Kind::Stage if is_listing && attempt_has_claimed => Doing::Cleaning,
             Kind::Log(_) | Kind::Stage => Doing::Listing,
+            Kind::State if is_listing => Doing::Listing,
+            Kind::State if is_delete => Doing::Removing,
+            Kind::State => Doing::Staging,
             Kind::Entry(..) if is_delete => Doing::Cleaning,
             Kind::Entry(..) => Doing::Reading,
             Kind::Staged(_) if is_delete => Doing::Removing,

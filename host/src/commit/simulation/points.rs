@@ -89,6 +89,8 @@ pub enum Point {
     SentByTheNext,
     /// A claim found that what was decided before it had been sent.
     FoundSent,
+    /// A claim read what earlier attempts remembered.
+    StateRestored,
     /// A copy found that its staged file was gone already.
     StageRemovedEarly,
     /// Two claims went for the same number.
@@ -154,6 +156,7 @@ impl Point {
             Self::ProducerFenced,
             Self::SentByTheNext,
             Self::FoundSent,
+            Self::StateRestored,
             Self::StageRemovedEarly,
             Self::TwoClaims,
             Self::RevokedMidFlush,
@@ -199,6 +202,7 @@ impl Point {
             Self::ProducerFenced => "producer fenced",
             Self::SentByTheNext => "sent by the next claim",
             Self::FoundSent => "found sent by the next claim",
+            Self::StateRestored => "state restored by the next claim",
             Self::StageRemovedEarly => "staged file gone before the copy",
             Self::TwoClaims => "two claims at once",
             Self::RevokedMidFlush => "revoked in mid-flush",

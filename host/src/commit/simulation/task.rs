@@ -16,7 +16,7 @@ use super::process::Process;
 use super::topic::Client;
 use super::view::View;
 use super::world::{Attempt, World};
-use super::{Commit, LogError, LogOptions, Stage, Store, TaskLog, Topics, folder};
+use super::{Commit, LogError, LogOptions, Stage, StateChange, Store, TaskLog, Topics, folder};
 
 /// Rows in a file, at most: an epoch may close several files of one table.
 const FILE_ROWS: u64 = 5;
@@ -71,6 +71,8 @@ pub struct Task {
     stage: Stage,
     epoch: Epoch,
     generation: u32,
+    /// A line for each epoch that was ever decided, by the file of the state that it is in.
+    memory: Vec<Vec<String>>,
     log: Option<Box<TaskLog>>,
     deciding: Option<Deciding>,
     /// The offset after the last COMMIT.
@@ -97,6 +99,14 @@ pub async fn claim(world: &Arc<World>, process: &Arc<Process>, partition: i32) -
     let claimed = TaskLog::claim(store.clone(), folder.clone(), attempt.clone(), options, first_offset).await;
     process.alive().await;
     let log = claimed.inspect_err(|error| world.ended(&attempt, Some(error)))?;
+    let stored = log.load_state().await;
+    process.alive().await;
+    let stored = stored.inspect_err(|error| world.ended(&attempt, Some(error)))?;
+    let lines = |file: &Bytes| String::from_utf8_lossy(file).lines().map(str::to_owned).collect::<Vec<String>>();
+    let memory: Vec<Vec<String>> = stored.iter().flat_map(|stored| &stored.files).map(lines).collect();
+    if !memory.is_empty() {
+        world.with(|state| state.figures.reach(Point::StateRestored));
+    }
     world.say(|| format!("p{} {attempt} claimed partition {partition} from {}", process.id, log.next_offset()));
     let stage = Stage::new(store, folder, attempt.clone(), Handle::current()).with_parts_of(plan.part_bytes);
     Ok(Task {
@@ -107,6 +117,7 @@ pub async fn claim(world: &Arc<World>, process: &Arc<Process>, partition: i32) -
         stage,
         epoch: Epoch::new(log.next_offset()),
         generation: log.generation(),
+        memory,
         committed: Arc::new(AtomicI64::new(log.next_offset())),
         log: Some(Box::new(log)),
         deciding: None,
@@ -220,6 +231,7 @@ impl Task {
         (0..WRITERS).for_each(|writer| self.close(writer));
         let epoch = std::mem::replace(&mut self.epoch, Epoch::new(0));
         (self.epoch.start, self.epoch.end) = (epoch.end, epoch.end);
+        let changes = vec![self.remember(&epoch)];
         let staged = self.stage.take();
         self.world.set_writers_clock();
         self.world
@@ -230,7 +242,8 @@ impl Task {
             let decided = async {
                 let (files, records) = staged.finish().await?;
                 let (start, end, dead_letters) = (epoch.start, epoch.end, epoch.dead_letters);
-                let commit = Commit { start, end, dead_letters, files, records, ..Commit::default() };
+                let state = Some(log.keep_state(None, changes).await?);
+                let commit = Commit { start, end, dead_letters, files, records, state, ..Commit::default() };
                 log.commit(commit, |_| world.acknowledged(&attempt)).await?;
                 Ok::<_, LogError>(log)
             };
@@ -249,6 +262,19 @@ impl Task {
                 Err(_) => Err(TaskError::Again("the commit was cut off".to_owned())),
             }
         }));
+    }
+
+    /// Adds an epoch to the state: its line, and with it those of files that are not much larger.
+    fn remember(&mut self, epoch: &Epoch) -> StateChange {
+        let mut lines = vec![format!("{}:{}..{}", self.generation, epoch.start, epoch.end)];
+        while let Some(mut before) = self.memory.pop_if(|before| before.len() <= 2 * lines.len()) {
+            before.append(&mut lines);
+            lines = before;
+        }
+        let content = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let (kept, rows) = (self.memory.len(), lines.len() as u64);
+        self.memory.push(lines);
+        StateChange { table: "groups", kept, file: Some((Bytes::from(content), rows)) }
     }
 
     /// The name of its attempt.

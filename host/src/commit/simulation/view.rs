@@ -111,6 +111,7 @@ impl ObjectStore for View {
         let doing = match Kind::of(&text) {
             // Where it can't be copied inside the store it is read to be published.
             Kind::Staged(_) => Doing::Publishing,
+            Kind::State => Doing::Reading,
             _ => self.doing(&text, false, false),
         };
         let at = text.clone();
