@@ -135,7 +135,7 @@ fn spark_job(spark: &peers::Spark, topic: &str, expected: &Totals) -> Usage {
 
 /// Panics unless the table has a row for each group of each closed window, and these sums.
 fn check(place: &Place, expected: &Totals) {
-    let group = "CA, UNIT, SCP, STATION, LINENAME, DIVISION, DATE, DESC, TIME";
+    let group = r#"CA, UNIT, SCP, STATION, LINENAME, DIVISION, DATE, "DESC", TIME"#;
     let row = Reader::open(place, TABLE, "csv.gz")
         .row(&format!("select count(*), count(distinct ({group})), sum(ENTRIES)::bigint, sum(EXITS)::bigint from t"));
     let found: Vec<u64> = row.iter().map(|value| value.as_u64().expect("a number")).collect();
