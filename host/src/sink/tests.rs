@@ -187,7 +187,9 @@ fn config(pairs: &[(&str, &str)]) -> HashMap<String, String> {
 fn a_topic_is_compared_with_what_was_asked_for() {
     let options = TopicOptions {
         partitions: Some(4),
-        config: config(&[("cleanup.policy", "compact,delete"), ("retention.ms", "5")]).into_iter().collect(),
+        config: [("cleanup.policy", "compact,delete"), ("retention.ms", "5")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         ..TopicOptions::new(TOPIC)
     };
     let found = |partitions, pairs| Found { partitions, config: config(pairs) };
