@@ -9,6 +9,7 @@ pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod encode;
+pub mod exchange;
 pub mod feed;
 pub mod http;
 pub mod kafka;

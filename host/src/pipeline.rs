@@ -137,11 +137,23 @@ impl Pipeline {
     /// # Errors
     /// A plugin fails in `open` that didn't before.
     pub fn open_plugins(&self) -> Result<Plugins, PluginError> {
+        Ok(Plugins { chain: Chain::open(&self.steps, &self.input)?, aggregate: self.open_aggregate()? })
+    }
+
+    /// Instances of the plugins for rows that have been through the transforms, for one worker.
+    ///
+    /// # Errors
+    /// A plugin fails in `open` that didn't before.
+    pub fn open_plugins_behind_exchange(&self) -> Result<Plugins, PluginError> {
+        let rows = self.aggregate.as_ref().map_or(&self.input, |aggregate| &aggregate.rows);
+        Ok(Plugins { chain: Chain::open(&[], rows)?, aggregate: self.open_aggregate()? })
+    }
+
+    fn open_aggregate(&self) -> Result<Option<Aggregate>, PluginError> {
         let open = |AggregateStep { step, rows, groups, .. }: &AggregateStep| {
             Aggregate::open(&step.plugin, &step.limits, &step.settings, rows, groups)
         };
-        let aggregate = self.aggregate.as_ref().map(open).transpose()?;
-        Ok(Plugins { chain: Chain::open(&self.steps, &self.input)?, aggregate })
+        self.aggregate.as_ref().map(open).transpose()
     }
 }
 

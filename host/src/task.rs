@@ -5,13 +5,18 @@
 //! are never seen by a reader.
 
 mod aggregate;
+mod before;
+mod behind;
 mod epoch;
+mod folding;
+mod idle;
 mod plan;
 mod staging;
 mod taking;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,11 +31,11 @@ use crate::metrics::TaskMetrics;
 use crate::plugin::{BatchTime, ChainError, Plugins, Refusal};
 use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
 
-use aggregate::Groups;
 use epoch::Epoch;
+use folding::Folding;
 
 pub use aggregate::{GROUPS, SEEN, owner};
-pub use plan::{AggregatePlan, Plan, Trigger};
+pub use plan::{AggregatePlan, ExchangePlan, Plan, Side, Trigger};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;
@@ -74,6 +79,9 @@ pub enum Stepped {
 /// Told how far a task has come.
 pub type Acknowledge = Arc<dyn Fn(&TopicPartition, i64) + Send + Sync>;
 
+/// Where each partition is to be caught up with, once that is known.
+pub type Targets = Arc<OnceLock<HashMap<TopicPartition, i64>>>;
+
 /// What a task needs beside its plan.
 pub struct Resources {
     /// Where tables and control files go.
@@ -84,8 +92,8 @@ pub struct Resources {
     pub acknowledge: Acknowledge,
     /// Read by the supervisor.
     pub progress: Arc<Progress>,
-    /// Commit at once when this offset is reached.
-    pub target: Option<i64>,
+    /// Commit at once when the partition's offset is reached; `None`: go on for ever.
+    pub targets: Option<Targets>,
     /// Asks the broker for the offset after the partition's last message; `None`: it doesn't answer. Blocks.
     pub end_offset: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
 }
@@ -101,8 +109,8 @@ pub struct Task {
     /// The offset after all that was taken.
     position: i64,
     decoder: Decoder,
-    /// What rows are folded into, where they are.
-    groups: Option<Groups>,
+    /// What becomes of rows in the place of being written, where they are aggregated.
+    folding: Option<Folding>,
     /// Told when the schemas are known that were lacking.
     schemas: Option<oneshot::Receiver<()>>,
     /// One for each table of the chain.
@@ -138,7 +146,7 @@ impl Task {
         let partition = queue.partition.clone();
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
-        let groups = plan.aggregate.as_ref().map(|plan| Groups::new(plan, &folder, state)).transpose()?;
+        let folding = plan.aggregate.as_ref().map(|plan| Folding::new(plan, &partition, &folder, state)).transpose()?;
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
         let footer = plan.footer();
         let open = |(target, schema): &(Target, SchemaRef)| {
@@ -165,7 +173,7 @@ impl Task {
             pending_since: None,
             position: start,
             decoder,
-            groups,
+            folding,
             schemas: None,
             writers: writers.collect::<Result<_, _>>().map_err(fatal)?,
             dead,
@@ -236,9 +244,12 @@ impl Task {
         if taken > 0 {
             return Ok(Stepped::Worked);
         }
-        let look_idle = match &mut self.groups {
-            Some(groups) if self.pending.is_empty() => {
-                let (complete, look) = groups.look_idle(self.position, &self.resources);
+        let look_idle = match &mut self.folding {
+            Some(folding) if self.pending.is_empty() => {
+                // The last offsets of a transactional topic hold no message.
+                let position = self.position.max(self.queue.position().unwrap_or_default());
+                let is_committed = self.epoch.since.is_none() && matches!(self.log, LogAt::Here(_));
+                let (complete, look) = folding.look_idle(position, is_committed, &self.resources);
                 if complete {
                     self.epoch.since.get_or_insert(now);
                 }
@@ -251,7 +262,7 @@ impl Task {
         // Nobody tells when an upload has made room.
         let room = self.stage.is_full().then(|| now + LOOK);
         // Nor when the partition's last offsets turn out to hold no message.
-        let end = self.resources.target.filter(|target| self.position < *target).map(|_| now + LOOK);
+        let end = self.resources.targets.as_ref().filter(|_| !self.is_at_target()).map(|_| now + LOOK);
         Ok(Stepped::Idle([batch_due, epoch_due, room, end, look_idle].into_iter().flatten().min()))
     }
 
@@ -260,6 +271,9 @@ impl Task {
         // Plugins log within it.
         let _named =
             tracing::info_span!("task", pipeline = %self.plan.pipeline, partition = %self.queue.partition).entered();
+        if self.plan.side() == Some(Side::Behind) {
+            return self.process_chunks(plugins);
+        }
         let messages = &self.pending;
         let decoded = self.decoder.decode(messages);
         for rejection in &decoded.rejected {
@@ -267,9 +281,9 @@ impl Task {
         }
 
         let (mut dead, now) = (Vec::new(), batch_time(messages));
-        let (writers, groups, metrics) = (&self.writers, &mut self.groups, &self.metrics);
-        let mut take = |table: usize, batch: &_| match (table, &mut *groups, &mut plugins.aggregate) {
-            (0, Some(groups), Some(aggregate)) => groups.fold(batch, aggregate, now, metrics),
+        let (writers, folding, metrics) = (&self.writers, &mut self.folding, &self.metrics);
+        let mut take = |table: usize, batch: &_| match (table, &mut *folding, &mut plugins.aggregate) {
+            (0, Some(folding), Some(aggregate)) => folding.fold(batch, aggregate, now, metrics),
             _ => writers[table].as_ref().map_or(Ok(()), |writer| {
                 let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
                 writer.check(batch).map_err(refused)
@@ -282,27 +296,33 @@ impl Task {
         }
 
         // Rows that were folded come out of their groups.
-        let folded = usize::from(self.groups.is_some());
+        let folded = usize::from(self.folding.is_some());
         for (index, batches) in tables.iter().enumerate().skip(folded) {
             self.write(index, batches)?;
         }
-        if let Some((table, late)) = self.groups.as_mut().and_then(Groups::take_late) {
-            self.write(table, &late)?;
+        let (skipped, dead_letters) = (u64::from(decoded.skipped), self.dead.len() as u64);
+        self.processed(skipped, dead_letters)
+    }
+
+    /// Writes what is left of messages whose rows have gone their way, and accounts for them.
+    fn processed(&mut self, skipped: u64, dead_letters: u64) -> Result<(), TaskError> {
+        let taken = self.folding.as_mut().map(Folding::take).transpose().map_err(|error| self.unwritten(&error))?;
+        if let Some((table, rows)) = taken.flatten() {
+            self.write(table, &rows)?;
         }
-        let dead_letters = self.dead.len() as u64;
         if dead_letters > 0 {
             let written = self.dead_writer.write(&self.dead.take(), &mut self.outputs);
             written.map_err(|error| self.unwritten(&error))?;
             self.stage_outputs(self.writers.len());
         }
 
-        self.epoch.skipped += u64::from(decoded.skipped);
+        self.epoch.skipped += skipped;
         self.epoch.dead_letters += dead_letters;
         self.epoch.end = self.position;
         self.epoch.since.get_or_insert(self.pending_since.unwrap_or_else(Instant::now));
         self.metrics.messages.increment(self.pending.len() as u64);
         self.metrics.message_bytes.increment(self.pending.bytes() as u64);
-        self.metrics.skipped.increment(decoded.skipped.into());
+        self.metrics.skipped.increment(skipped);
         self.metrics.dead_letters.increment(dead_letters);
         self.pending.clear();
         self.pending_since = None;
@@ -361,7 +381,11 @@ impl Task {
     }
 
     fn is_at_target(&self) -> bool {
-        self.resources.target.is_some_and(|target| self.position >= target)
+        self.target().is_some_and(|target| self.position >= target)
+    }
+
+    fn target(&self) -> Option<i64> {
+        self.resources.targets.as_ref()?.get()?.get(&self.queue.partition).copied()
     }
 
     fn is_due(&self, now: Instant) -> bool {

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::plugin::{PluginError, Plugins};
 use crate::source::TopicPartition;
-use crate::task::{Stepped, Task, TaskError};
+use crate::task::{Plan, Side, Stepped, Task, TaskError};
 
 /// Told when a task has ended: by itself with an error, or finished as asked.
 pub type Ended = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
@@ -76,7 +76,8 @@ impl Worker {
 #[derive(Default)]
 struct Floor {
     tasks: Vec<(Task, Ended)>,
-    plugins: HashMap<String, Plugins>,
+    /// Those of each part of each pipeline.
+    plugins: HashMap<(String, Option<Side>), Plugins>,
 }
 
 impl Floor {
@@ -99,8 +100,7 @@ impl Floor {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Add { mut task, open, ended } => {
-                let pipeline = task.plan().pipeline.clone();
-                if let Entry::Vacant(place) = self.plugins.entry(pipeline) {
+                if let Entry::Vacant(place) = self.plugins.entry(part(task.plan())) {
                     match open() {
                         Ok(plugins) => drop(place.insert(plugins)),
                         Err(error) => return ended(Err(TaskError::Fatal(error.to_string()))),
@@ -129,7 +129,7 @@ impl Floor {
         let mut index = 0;
         while index < self.tasks.len() {
             let task = &mut self.tasks[index].0;
-            let stepped = match self.plugins.get_mut(&task.plan().pipeline) {
+            let stepped = match self.plugins.get_mut(&part(task.plan())) {
                 Some(plugins) => task.step(plugins),
                 // Opened before the pipeline's first task was taken in, dropped after its last has gone.
                 None => Err(TaskError::Fatal("no plugins".to_owned())),
@@ -153,11 +153,11 @@ impl Floor {
 
     fn end(&mut self, index: usize, result: Result<(), TaskError>) {
         let (task, ended) = self.tasks.swap_remove(index);
-        let pipeline = task.plan().pipeline.clone();
+        let ended_part = part(task.plan());
         // The queue goes before the owner hears of it: the partition may come back at once.
         drop(task);
-        if !self.tasks.iter().any(|(task, _)| task.plan().pipeline == pipeline) {
-            self.plugins.remove(&pipeline);
+        if !self.tasks.iter().any(|(task, _)| part(task.plan()) == ended_part) {
+            self.plugins.remove(&ended_part);
         }
         ended(result);
     }
@@ -165,4 +165,9 @@ impl Floor {
     fn find(&self, pipeline: &str, partition: &TopicPartition) -> Option<usize> {
         self.tasks.iter().position(|(task, _)| task.plan().pipeline == pipeline && task.partition() == partition)
     }
+}
+
+/// Which part of which pipeline.
+fn part(plan: &Plan) -> (String, Option<Side>) {
+    (plan.pipeline.clone(), plan.side())
 }

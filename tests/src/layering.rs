@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The way of the data. A stage knows nothing of its neighbours.
-const STAGES: [&str; 7] = ["source", "decode", "plugin", "window", "state", "encode", "commit"];
+const STAGES: [&str; 8] = ["source", "decode", "plugin", "window", "state", "exchange", "encode", "commit"];
 
 /// What every module may import.
 const GROUND: [&str; 3] = ["avro", "batch", "metrics"];

@@ -17,8 +17,9 @@ use indexmap::IndexMap;
 use rillgate_feeds::System;
 
 use super::{ConfigArgs, Exit, Say, duration, load, runtime, show, simulate, verify};
-use crate::config::Config;
+use crate::config::{Config, Exchange, PipelineOptions};
 use crate::encode::TopicOptions;
+use crate::exchange;
 use crate::feed::{self, FeedOptions, FeedReport};
 use crate::kafka::EmbeddedBroker;
 use crate::registry::{EmbeddedRegistry, RegistryOptions};
@@ -125,6 +126,9 @@ fn start_broker(config: &Config, system: System) -> Result<EmbeddedBroker, Strin
             made.push(&topic.topic);
         }
     }
+    for name in exchanging(config, system) {
+        broker.create_topic(&exchange::topic(name), PARTITIONS)?;
+    }
     Ok(broker)
 }
 
@@ -135,6 +139,15 @@ fn sent_to(config: &Config, system: System) -> impl Iterator<Item = (&String, &T
         let targets = options.sinks().filter_map(|(_, sink)| sink.target.topic());
         targets.map(move |topic| (name, topic))
     })
+}
+
+/// A system's pipelines whose rows go through an exchange.
+fn exchanging(config: &Config, system: System) -> impl Iterator<Item = &String> {
+    let pipelines = config.pipelines.iter().filter(move |(name, _)| name.starts_with(&prefix(system)));
+    let has_exchange = |options: &PipelineOptions| {
+        options.aggregate.as_ref().is_some_and(|aggregate| aggregate.exchange != Some(Exchange::None))
+    };
+    pipelines.filter(move |(_, options)| has_exchange(options)).map(|(name, _)| name)
 }
 
 /// An earlier demo's files are of records that its broker took with it: a lake that is the demo's own begins empty.
@@ -169,7 +182,7 @@ fn overrides(config: &Config, brokers: &[(System, EmbeddedBroker)], registry: Op
             overrides.extend(properties.map(set));
         }
         // The embedded broker forgets the offsets of transactions, and so which epoch was sent last.
-        let senders = sent_to(config, *system).map(|(name, _)| name);
+        let senders = sent_to(config, *system).map(|(name, _)| name).chain(exchanging(config, *system));
         overrides.extend(senders.map(|name| format!("pipeline.{name}.delivery=\"at-least-once\"")));
     }
     overrides

@@ -60,7 +60,6 @@ fn exit_of(error: &StartError) -> Exit {
     match error {
         StartError::Source { source: SourceError::Property(_), .. }
         | StartError::Sink { source: SinkError::Property(_) | SinkError::Differs(_), .. }
-        | StartError::Exchange { .. }
         | StartError::Store(OpenError::Invalid { .. }) => Exit::BadInput,
         _ => Exit::Environment,
     }

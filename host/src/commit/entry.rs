@@ -117,6 +117,9 @@ pub struct CommittedState {
     pub watermark_us: Option<i64>,
     /// All its files, those of a table from the oldest to the newest: what a later one says goes over what an earlier one said.
     pub files: Vec<StateFile>,
+    /// Of a task before or behind an exchange: what it has heard, as the exchange writes it. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Box<serde_json::Value>>,
 }
 
 /// A file of a task's state. It stays as long as a COMMIT that may be the last one names it.

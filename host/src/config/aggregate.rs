@@ -49,7 +49,8 @@ pub struct AggregateOptions {
     /// Rows that are the same in these columns count once, for as long as their event time isn't past.
     #[serde(default)]
     pub dedup: Vec<String>,
-    /// How rows of a group come together that are in several partitions.
+    /// How rows of a group come together that are in several partitions: `"kafka"`, the default where more than one partition is read, or
+    /// `"none"`.
     pub exchange: Option<Exchange>,
 }
 
@@ -59,6 +60,8 @@ pub struct AggregateOptions {
 pub enum Exchange {
     /// They don't have to: records are in partitions by what makes the group.
     None,
+    /// Through a topic of the pipeline's own, `rillgate.<pipeline>.exchange`.
+    Kafka,
 }
 
 impl AggregateOptions {

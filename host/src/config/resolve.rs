@@ -215,6 +215,8 @@ fn check_tables(pipelines: &IndexMap<String, raw::Pipeline>, report: &mut Report
                         report.error(&path, message, "its own records would go round without end: name another topic");
                     }
                 }
+                // Nobody can ask for it.
+                Target::Placed(_) => {}
             }
         }
     }

@@ -22,9 +22,10 @@ pub use avro::{AvroEncoder, AvroRows};
 pub use dead::{DeadLetterFormat, DeadLetters};
 pub use error::EncodeError;
 pub use options::{Compression, Format, TableOptions};
-pub use records::{RecordWriter, Records, StagedRecords};
+pub use records::{RecordWriter, Records, StagedRecords, placed_records, placed_schema};
 pub use table::{FileId, Output, TableWriter};
 pub use target::{Target, TargetWriter};
+pub use text::json_lines;
 pub use topic::{RecordFormat, TopicOptions};
 
 #[cfg(test)]

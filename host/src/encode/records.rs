@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, OffsetSizeTrait};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, OffsetSizeTrait};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::batch::{DataType, Field, RecordBatch, Rejection, Schema, SchemaRef};
 
 const KEY: &str = "key";
 const VALUE: &str = "value";
+const PARTITION: &str = "partition";
 /// What the names of columns begin with that hold headers.
 const HEADER: &str = "header.";
 /// Rows of a staged file that are in memory as records at once.
@@ -228,9 +229,34 @@ fn longest(column: &ArrayRef) -> usize {
     }
 }
 
+/// The columns of a staged file whose records have one header and a partition of their own.
+pub fn placed_schema(header: &str) -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new(PARTITION, DataType::Int32, false),
+        Field::new(KEY, DataType::Binary, true),
+        Field::new(VALUE, DataType::Binary, true),
+        Field::new(format!("{HEADER}{header}"), DataType::Binary, true),
+    ]))
+}
+
+/// Records that are made already, without keys: partition, value, and the value of their one header.
+pub fn placed_records(header: &str, records: &[(i32, Vec<u8>, Vec<u8>)]) -> Result<RecordBatch, EncodeError> {
+    let values: BinaryArray = records.iter().map(|(_, value, _)| Some(value)).collect();
+    let headers: BinaryArray = records.iter().map(|(_, _, header)| Some(header)).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from_iter_values(records.iter().map(|(partition, ..)| *partition))),
+        arrow::array::new_null_array(&DataType::Binary, records.len()),
+        Arc::new(values),
+        Arc::new(headers),
+    ];
+    Ok(RecordBatch::try_new(placed_schema(header), columns)?)
+}
+
 /// Some records of a staged file, in order.
 #[derive(Debug, Clone)]
 pub struct Records {
+    /// Their partitions; `None`: by their keys.
+    pub partitions: Option<Int32Array>,
     /// Their keys.
     pub keys: BinaryArray,
     /// Their values; null is a tombstone.
@@ -266,6 +292,7 @@ impl Iterator for StagedRecords {
             Some((name.to_owned(), column(field.name())?))
         });
         let headers = headers.collect();
-        Some(Ok(Records { keys, values, headers }))
+        let partitions = batch.column_by_name(PARTITION).and_then(|column| column.as_primitive_opt()).cloned();
+        Some(Ok(Records { partitions, keys, values, headers }))
     }
 }

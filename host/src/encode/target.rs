@@ -1,7 +1,7 @@
 //! Where the rows of an output go: files of a table, or records of a topic.
 
 use super::error::EncodeError;
-use super::options::TableOptions;
+use super::options::{Format, TableOptions};
 use super::records::RecordWriter;
 use super::table::{Output, TableWriter};
 use super::topic::{RecordFormat, TopicOptions};
@@ -14,6 +14,8 @@ pub enum Target {
     Table(TableOptions),
     /// To a topic.
     Topic(TopicOptions),
+    /// To the topic of this name, as records that are made already: see [`super::placed_records`].
+    Placed(String),
 }
 
 impl Target {
@@ -21,7 +23,7 @@ impl Target {
     pub fn table(&self) -> Option<&TableOptions> {
         match self {
             Self::Table(table) => Some(table),
-            Self::Topic(_) => None,
+            Self::Topic(_) | Self::Placed(_) => None,
         }
     }
 
@@ -33,7 +35,7 @@ impl Target {
     /// The topic, if it is one.
     pub fn topic(&self) -> Option<&TopicOptions> {
         match self {
-            Self::Table(_) => None,
+            Self::Table(_) | Self::Placed(_) => None,
             Self::Topic(topic) => Some(topic),
         }
     }
@@ -42,7 +44,7 @@ impl Target {
 /// Writes rows for their target, for one task. See [`TableWriter`]: a topic's records go into files, too, which are sent
 /// from the stage.
 pub enum TargetWriter {
-    /// Files as readers see them.
+    /// Files as readers see them; or of records as they are.
     Table(Box<TableWriter>),
     /// Files of records.
     Topic(Box<RecordWriter>),
@@ -54,6 +56,9 @@ impl TargetWriter {
         Ok(match target {
             Target::Table(options) => Self::Table(Box::new(TableWriter::new(options, schema)?)),
             Target::Topic(options) => Self::Topic(Box::new(RecordWriter::new(options, schema)?)),
+            Target::Placed(_) => {
+                Self::Table(Box::new(TableWriter::new(&TableOptions::new("records", Format::Parquet), schema)?))
+            }
         })
     }
 

@@ -138,7 +138,7 @@ fn write_json(printed: &RecordBatch, out: &mut impl Write) -> Result<(), ArrowEr
 }
 
 /// Each row as a JSON object on a line of its own.
-pub(super) fn json_lines(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+pub fn json_lines(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     let mut lines = Vec::new();
     write_json(&printed(&printed_schema(batch.schema_ref()), batch)?, &mut lines)?;
     Ok(lines)

@@ -27,7 +27,7 @@ use marks::Marks;
 use producer::TaskProducer;
 
 /// What a pipeline sends to topics.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sink {
     pipeline: String,
     /// librdkafka properties as configured. May hold secrets.

@@ -171,9 +171,10 @@ impl Inner {
         let unreadable = |error| Failure::Refused(format!("staged records for {topic} can't be read: {error}"));
         let mut count = 0;
         for records in StagedRecords::open(file.clone()).map_err(unreadable)? {
-            let Records { keys, values, headers } = records.map_err(unreadable)?;
+            let Records { partitions, keys, values, headers } = records.map_err(unreadable)?;
             for row in 0..keys.len() {
                 let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+                record.partition = partitions.as_ref().map(|partitions| partitions.value(row));
                 record.key = keys.is_valid(row).then(|| keys.value(row));
                 record.payload = values.is_valid(row).then(|| values.value(row));
                 let mut there = headers.iter().filter(|(_, column)| column.is_valid(row)).peekable();

@@ -2,6 +2,7 @@
 //!
 //! What never happens: a pipeline that fails takes another with it; anything is started before all of them are found good.
 
+mod connect;
 mod plan;
 mod running;
 
@@ -52,17 +53,6 @@ pub enum StartError {
         /// What is wrong.
         source: SinkError,
     },
-    /// Rows of a group may be in several partitions, and nobody said that they aren't.
-    #[error(
-        "pipeline {pipeline}: {partitions} partitions are read, and the rows of a group may be in any of them: the results would be \
-         wrong. Where records are in partitions by what makes the group, say so: exchange = \"none\" in `aggregate`"
-    )]
-    Exchange {
-        /// The pipeline.
-        pipeline: String,
-        /// Of all its topics.
-        partitions: usize,
-    },
     /// The object store.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -74,8 +64,20 @@ pub enum StartError {
     Machine(std::io::Error),
 }
 
+/// What all pipelines have in common.
+#[derive(Clone)]
+struct Surroundings {
+    store: Store,
+    workers: Arc<Vec<Worker>>,
+    /// Where uploads and commits run.
+    runtime: Handle,
+    registry: Option<Arc<Registry>>,
+    until_caught_up: bool,
+}
+
 /// Pipelines that run.
 pub struct Supervisor {
+    /// Parts of one pipeline follow one another, as rows do.
     running: Vec<Arc<Running>>,
     workers: Arc<Vec<Worker>>,
     stopping: AtomicBool,
@@ -101,18 +103,20 @@ impl Supervisor {
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Machine)?;
         let workers = Arc::new(workers);
-        let mut running = Vec::with_capacity(pipelines.len());
-        for pipeline in pipelines {
-            let connected = Running::connect(
-                pipeline,
-                store.clone(),
-                Arc::clone(&workers),
-                runtime.clone(),
-                registry.clone(),
-                options.until_caught_up,
-            );
-            running.push(connected?);
-        }
+        let around = Surroundings {
+            store,
+            workers: Arc::clone(&workers),
+            runtime: runtime.clone(),
+            registry,
+            until_caught_up: options.until_caught_up,
+        };
+        // Side by side: each waits for Kafka's answers.
+        let connected: Result<Vec<_>, StartError> = std::thread::scope(|scope| {
+            let connect = |pipeline| scope.spawn(|| connect::connect(pipeline, &around));
+            let all: Vec<_> = pipelines.into_iter().map(connect).collect();
+            all.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        let running: Vec<Arc<Running>> = connected?.into_iter().flatten().collect();
         for pipeline in &running {
             let joined = pipeline.join();
             joined.map_err(|source| StartError::Source { pipeline: pipeline.name().to_owned(), source })?;
@@ -122,7 +126,15 @@ impl Supervisor {
 
     /// What each pipeline is at.
     pub fn status(&self) -> Vec<PipelineStatus> {
-        self.running.iter().map(|pipeline| pipeline.status()).collect()
+        let mut all: Vec<PipelineStatus> = Vec::new();
+        for mut status in self.running.iter().map(|part| part.status()) {
+            // Where there are several parts, the last one says what the pipeline has come to.
+            if let Some(before) = all.pop_if(|last| last.pipeline == status.pipeline) {
+                status.tasks.splice(0..0, before.tasks);
+            }
+            all.push(status);
+        }
+        all
     }
 
     /// Asks [`Supervisor::wait`] to end: every pipeline stops taking, commits what it has, and leaves its group.

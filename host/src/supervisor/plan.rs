@@ -1,6 +1,6 @@
 //! What a pipeline's options mean to the source, to its tasks and to the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +43,30 @@ pub(super) fn is_exactly_once(options: &PipelineOptions) -> bool {
     options.delivery == Delivery::ExactlyOnce
 }
 
-/// Whether the results would be wrong if rows came from several partitions.
-pub(super) fn needs_one_partition(options: &PipelineOptions) -> bool {
+/// Whether the results would be wrong if rows came from several partitions with no exchange between them and their groups.
+pub(super) fn may_need_exchange(options: &PipelineOptions) -> bool {
     options.aggregate.as_ref().is_some_and(|aggregate| aggregate.exchange != Some(Exchange::None))
+}
+
+/// Whether rows go through an exchange, given how many partitions each topic has.
+pub(super) fn needs_exchange(options: &PipelineOptions, topics: &BTreeMap<String, u32>) -> bool {
+    let is_asked = options.aggregate.as_ref().is_some_and(|aggregate| aggregate.exchange == Some(Exchange::Kafka));
+    may_need_exchange(options) && (is_asked || topics.values().sum::<u32>() > 1)
+}
+
+/// How the topic of an exchange is made. What was read stays for a week, should a task have to wait for that long.
+pub(super) fn exchange_topic(topic: &str, partitions: u32) -> TopicOptions {
+    let mut options = TopicOptions::new(topic);
+    options.partitions = i32::try_from(partitions).ok();
+    options.config.insert("max.message.bytes".to_owned(), (1 << 20).to_string());
+    options.config.insert("cleanup.policy".to_owned(), "delete".to_owned());
+    options.config.insert("retention.ms".to_owned(), (7 * 24 * 3_600_000_u64).to_string());
+    options
+}
+
+/// What is behind an exchange waits for the commits before it, so these come soon, and are small.
+pub(super) fn exchange_trigger(trigger: Trigger) -> Trigger {
+    Trigger { every: trigger.every.min(EXCHANGE_EVERY), bytes: trigger.bytes.min(EXCHANGE_BYTES), ..trigger }
 }
 
 pub(super) fn log(options: &PipelineOptions) -> LogOptions {
@@ -53,7 +74,11 @@ pub(super) fn log(options: &PipelineOptions) -> LogOptions {
 }
 
 /// How long the cluster may take to say what its topics are like, or to make one.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest epoch before an exchange, and the largest.
+const EXCHANGE_EVERY: Duration = Duration::from_secs(5);
+const EXCHANGE_BYTES: u64 = 32 << 20;
 
 /// Makes the topics that the pipeline sends to, where they aren't there, and says what they are like. Blocks.
 pub(super) fn topics(pipeline: &Pipeline, runtime: &Handle) -> Result<HashMap<String, Found>, SinkError> {
@@ -117,6 +142,7 @@ pub(super) fn plan(
             state: aggregate.state.clone(),
             late: pipeline.tables().iter().position(|table| table.output == LATE),
             idle_after: options.aggregate.as_ref().and_then(|aggregate| aggregate.idle_after),
+            exchange: None,
         }),
         dead_letters: match options.dead_letters.format {
             crate::config::DeadLetterFormat::Json => encode::DeadLetterFormat::Json,

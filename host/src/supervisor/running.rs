@@ -6,16 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::runtime::Handle;
 
-use super::{StartError, plan};
-use crate::commit::{LogError, LogOptions, Store, StoredState, TaskLog, folder};
+use super::{Surroundings, connect, plan};
+use crate::commit::{LogError, LogOptions, StoredState, TaskLog, folder};
 use crate::pipeline::Pipeline;
-use crate::registry::Registry;
 use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
-use crate::task::{Plan, Progress, Resources, Task, TaskError};
-use crate::worker::{OpenPlugins, Worker};
+use crate::task::{Plan, Progress, Resources, Side, Targets, Task, TaskError};
+use crate::worker::OpenPlugins;
 
 /// How long a partition that goes may take to commit what it has. Well below Kafka's `max.poll.interval.ms`.
 const GRACE: Duration = Duration::from_secs(60);
@@ -62,24 +60,37 @@ pub struct TaskStatus {
     pub position: i64,
 }
 
-/// One pipeline that runs.
+/// What makes one part of a pipeline: before an exchange, behind it, or all of it where there is none.
+pub(super) struct Part {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) log: LogOptions,
+    pub(super) sink: Sink,
+    pub(super) consumer: Consumer,
+    /// Where each partition is to be caught up with; `None` for a pipeline that runs on.
+    pub(super) targets: Option<Targets>,
+    /// The part before the exchange that this one reads.
+    pub(super) before: Option<Arc<Running>>,
+    /// Why the pipeline can't go on: no part of it.
+    pub(super) failure: Arc<OnceLock<String>>,
+}
+
+/// One pipeline that runs, or one part of it.
 pub struct Running {
     pipeline: Arc<Pipeline>,
     plan: Arc<Plan>,
-    store: Store,
     log: LogOptions,
     sink: Sink,
-    workers: Arc<Vec<Worker>>,
-    runtime: Handle,
+    around: Surroundings,
     consumer: Mutex<Consumer>,
     offsets: Offsets,
-    /// Where each partition ended at start; `None` for a pipeline that runs on.
-    targets: Option<HashMap<TopicPartition, i64>>,
+    targets: Option<Targets>,
+    before: Option<Arc<Running>>,
     tasks: Mutex<HashMap<TopicPartition, Held>>,
     /// Told whenever a task has ended.
     ended: Condvar,
     stopping: AtomicBool,
-    failure: OnceLock<String>,
+    failure: Arc<OnceLock<String>>,
     /// Which worker takes the next task.
     turn: AtomicUsize,
     this: Weak<Self>,
@@ -98,58 +109,25 @@ struct Held {
 }
 
 impl Running {
-    /// Connects to Kafka. Nothing is consumed yet.
-    pub(super) fn connect(
-        pipeline: Pipeline,
-        store: Store,
-        workers: Arc<Vec<Worker>>,
-        runtime: Handle,
-        registry: Option<Arc<Registry>>,
-        until_caught_up: bool,
-    ) -> Result<Arc<Self>, StartError> {
-        let name = || pipeline.name().to_owned();
-        let of_source = |source| StartError::Source { pipeline: name(), source };
-        let consumer = Consumer::connect(plan::source(pipeline.options())).map_err(of_source)?;
-        if plan::needs_one_partition(pipeline.options()) {
-            let partitions = consumer.partitions().map_err(of_source)?.len();
-            if partitions > 1 {
-                return Err(StartError::Exchange { pipeline: name(), partitions });
-            }
-        }
-        let topics = plan::topics(&pipeline, &runtime);
-        let topics = topics.map_err(|source| StartError::Sink { pipeline: name(), source })?;
-        let schemas = plan::schemas(&pipeline, registry.as_deref(), &runtime)?;
-        let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
-        let offsets = consumer.offsets();
-        let targets = if until_caught_up {
-            let bounds = consumer.partitions().map_err(of_source)?.into_iter().map(|partition| {
-                let (_, end) = offsets.bounds(&partition)?;
-                Ok((partition, end))
-            });
-            Some(bounds.collect::<Result<HashMap<_, _>, SourceError>>().map_err(of_source)?)
-        } else {
-            None
-        };
-        let plan = Arc::new(plan::plan(&pipeline, &topics, &schemas, registry));
-        let log = plan::log(pipeline.options());
-        Ok(Arc::new_cyclic(|this| Self {
-            pipeline: Arc::new(pipeline),
+    pub(super) fn new(part: Part, around: &Surroundings) -> Arc<Self> {
+        let Part { pipeline, plan, log, sink, consumer, targets, before, failure } = part;
+        Arc::new_cyclic(|this| Self {
+            pipeline,
             plan,
-            store,
             log,
             sink,
-            workers,
-            runtime,
+            around: around.clone(),
+            offsets: consumer.offsets(),
             consumer: Mutex::new(consumer),
-            offsets,
             targets,
+            before,
             tasks: Mutex::default(),
             ended: Condvar::new(),
             stopping: AtomicBool::new(false),
-            failure: OnceLock::new(),
+            failure,
             turn: AtomicUsize::new(0),
             this: this.clone(),
-        }))
+        })
     }
 
     /// Joins the group.
@@ -200,7 +178,7 @@ impl Running {
     }
 
     fn is_caught_up(&self) -> bool {
-        let Some(targets) = &self.targets else { return false };
+        let Some(targets) = self.known_targets() else { return false };
         let tasks = lock(&self.tasks);
         let reached = |partition: &TopicPartition, target: i64| {
             tasks.get(partition).is_some_and(|held| held.progress.committed.load(Ordering::Acquire) >= target)
@@ -225,6 +203,24 @@ impl Running {
         })
     }
 
+    /// Where each partition is to be caught up with. Behind an exchange that is known once all has come through it that is to come.
+    fn known_targets(&self) -> Option<&HashMap<TopicPartition, i64>> {
+        let targets = self.targets.as_ref()?;
+        if let Some(known) = targets.get() {
+            return Some(known);
+        }
+        if !self.before.as_ref()?.is_caught_up() {
+            return None;
+        }
+        match connect::ends(&lock(&self.consumer)) {
+            Ok(ends) => Some(targets.get_or_init(|| ends)),
+            Err(error) => {
+                tracing::warn!(pipeline = self.name(), %error, "asking again where the exchange ends");
+                None
+            }
+        }
+    }
+
     fn fail(&self, reason: String) {
         tracing::error!(pipeline = self.name(), reason, "the pipeline stops");
         // The first reason is the one to mend.
@@ -234,7 +230,7 @@ impl Running {
     async fn claim(&self, partition: &TopicPartition) -> Result<(TaskLog, Option<StoredState>), LogError> {
         let first_offset = |logged| async move {
             let (offsets, partition) = (self.offsets.clone(), partition.clone());
-            let asked = self.runtime.spawn_blocking(move || offsets.first(&partition, logged)).await;
+            let asked = self.around.runtime.spawn_blocking(move || offsets.first(&partition, logged)).await;
             let found = asked.map_err(|error| passing(error.to_string()))?;
             found.map_err(|error| LogError::FirstOffset {
                 reason: error.to_string(),
@@ -244,7 +240,7 @@ impl Running {
         let folder = folder(self.name(), &partition.topic, partition.partition);
         let attempt = uuid::Uuid::new_v4().simple().to_string();
         let options = LogOptions { topics: Some(self.sink.task(partition)), ..self.log.clone() };
-        let log = TaskLog::claim(self.store.clone(), folder, attempt, options, first_offset).await?;
+        let log = TaskLog::claim(self.around.store.clone(), folder, attempt, options, first_offset).await?;
         let state = if self.plan.aggregate.is_some() { log.load_state().await? } else { None };
         Ok((log, state))
     }
@@ -252,9 +248,14 @@ impl Running {
     /// Starts a task that has been claimed; returns where it begins.
     fn start(&self, queue: PartitionQueue, log: TaskLog, state: Option<StoredState>) -> Result<i64, TaskError> {
         let (partition, start) = (queue.partition.clone(), log.next_offset());
-        if partition.partition > 0 && plan::needs_one_partition(self.pipeline.options()) {
-            let (pipeline, partitions) = (self.name().to_owned(), partition.partition as usize + 1);
-            return Err(TaskError::Fatal(StartError::Exchange { pipeline, partitions }.to_string()));
+        let has_exchange = self.plan.side().is_some();
+        if partition.partition > 0 && !has_exchange && plan::may_need_exchange(self.pipeline.options()) {
+            return Err(TaskError::Fatal(format!(
+                "{} had one partition at the start, and has {partition} now: the rows of a group may be in any of them, and the results \
+                 would be wrong. Start again, so that they go through an exchange; or say exchange = \"none\" in `aggregate`, if \
+                 records are in partitions by what makes the group",
+                partition.topic
+            )));
         }
         // Tells which entries of the commit log are this instance's.
         tracing::debug!(pipeline = self.name(), %partition, attempt = log.attempt(), start, "claimed");
@@ -262,18 +263,18 @@ impl Running {
         let offsets = self.offsets.clone();
         let acknowledge = move |partition: &TopicPartition, end| offsets.acknowledge(partition, end);
         let resources = Resources {
-            store: self.store.clone(),
-            runtime: self.runtime.clone(),
+            store: self.around.store.clone(),
+            runtime: self.around.runtime.clone(),
             acknowledge: Arc::new(acknowledge),
             progress: Arc::clone(&progress),
             end_offset: {
                 let (offsets, partition) = (self.offsets.clone(), partition.clone());
                 Arc::new(move || offsets.bounds(&partition).ok().map(|(_, end)| end))
             },
-            target: self.targets.as_ref().and_then(|targets| targets.get(&partition).copied()),
+            targets: self.targets.clone(),
         };
         let task = Task::new(Arc::clone(&self.plan), resources, queue, log, state)?;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.around.workers.len();
         {
             let mut tasks = lock(&self.tasks);
             let pause = tasks.get(&partition).map_or(FIRST_PAUSE, |held| held.pause);
@@ -281,13 +282,16 @@ impl Running {
             tasks.insert(partition.clone(), held);
         }
         let (this, pipeline) = (self.this.clone(), Arc::clone(&self.pipeline));
-        let open: OpenPlugins = Arc::new(move || pipeline.open_plugins());
+        let open: OpenPlugins = match self.plan.side() {
+            Some(Side::Behind) => Arc::new(move || pipeline.open_plugins_behind_exchange()),
+            Some(Side::Before) | None => Arc::new(move || pipeline.open_plugins()),
+        };
         let ended = Box::new(move |result| {
             if let Some(this) = this.upgrade() {
                 this.task_ended(&partition, result);
             }
         });
-        self.workers[turn].add(task, open, ended);
+        self.around.workers[turn].add(task, open, ended);
         Ok(start)
     }
 
@@ -335,7 +339,7 @@ impl Owner for Running {
             let claimed = self.claim(&queue.partition).await;
             (queue, claimed)
         });
-        let claimed = self.runtime.block_on(futures::future::join_all(claims));
+        let claimed = self.around.runtime.block_on(futures::future::join_all(claims));
         let mut starts = Vec::with_capacity(claimed.len());
         for (queue, log) in claimed {
             let partition = queue.partition.clone();
@@ -356,7 +360,7 @@ impl Owner for Running {
         for partition in partitions {
             let Some(held) = tasks.get_mut(partition) else { continue };
             held.again = None;
-            let Some(worker) = held.worker.map(|index| &self.workers[index]) else { continue };
+            let Some(worker) = held.worker.map(|index| &self.around.workers[index]) else { continue };
             // Where the partition is lost another may have it already: its claim has fenced us, and committing is futile.
             if lost { worker.drop_task(self.name(), partition) } else { worker.finish(self.name(), partition) }
         }
@@ -372,7 +376,7 @@ impl Owner for Running {
             );
             for (partition, held) in tasks.iter().filter(|(partition, _)| partitions.contains(partition)) {
                 if let Some(index) = held.worker {
-                    self.workers[index].drop_task(self.name(), partition);
+                    self.around.workers[index].drop_task(self.name(), partition);
                 }
             }
         }

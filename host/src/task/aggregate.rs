@@ -3,16 +3,17 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
+use super::idle::Idle;
 use super::plan::AggregatePlan;
 use super::{Resources, TaskError};
-use crate::batch::{RecordBatch, Rejection};
+use crate::batch::{RecordBatch, Rejection, SchemaRef};
 use crate::commit::{LogError, StateChange, StoredState, TaskLog};
+use crate::exchange::{Heading, Remembered, Upstreams};
 use crate::metrics::TaskMetrics;
 use crate::plugin::{Aggregate, ApplyError, BatchTime, Refusal};
 use crate::state::{self, Delta, FileError};
-use crate::window::{Aggregation, Deltas, Fold, Refused, Restored, WindowOptions, micros};
+use crate::window::{Aggregation, Combiner, Deltas, Fold, Refused, Restored, WindowOptions, micros};
 
 /// Names of the tables of a task's state.
 pub const GROUPS: &str = "groups";
@@ -28,23 +29,22 @@ pub(super) struct Groups {
     /// Rows that came too late in the batch at hand.
     late: Vec<RecordBatch>,
     idle: Idle,
-}
-
-/// Whether a partition has nothing new, and since when.
-struct Idle {
-    /// When its last message came, and the watermark after it.
-    since: Instant,
-    watermark_us: Option<i64>,
-    /// The broker was asked where the partition ends, and when that was.
-    asked: Option<(Instant, oneshot::Receiver<Option<i64>>)>,
-    /// Until when the broker has nothing to be asked.
-    next: Instant,
+    /// The watermark after the last message.
+    moves_from_us: Option<i64>,
+    /// Behind an exchange: what is known of the tasks before it.
+    upstreams: Option<Upstreams>,
+    /// Something has come since [`Self::take_late`]: rows, or event time that moves on. Word of a task that is idle still is neither.
+    is_new: bool,
+    /// The columns of states that come from before an exchange.
+    states: SchemaRef,
 }
 
 /// What an epoch changes in the state.
 pub(super) struct StateDeltas {
     deltas: Deltas,
     owner: String,
+    /// What is remembered of an exchange.
+    exchange: Option<Box<serde_json::Value>>,
 }
 
 /// The plugin, at one moment.
@@ -95,8 +95,25 @@ impl Groups {
     pub(super) fn new(plan: &AggregatePlan, folder: &str, stored: Option<StoredState>) -> Result<Self, TaskError> {
         let odd = |error: arrow::error::ArrowError| TaskError::Fatal(format!("{folder}: {error}"));
         let mut aggregation = Aggregation::new(&plan.window, &plan.rows, &plan.state).map_err(odd)?;
+        let mut upstreams = None;
+        if plan.exchange.is_some() {
+            aggregation = aggregation.told_event_time();
+            upstreams = Some(Upstreams::default());
+        }
         let owner = owner(folder, &plan.window);
         if let Some(stored) = stored {
+            let remembered =
+                stored.committed.exchange.clone().map(|remembered| serde_json::from_value(*remembered)).transpose();
+            match (remembered, &mut upstreams) {
+                (Ok(None), None) => {}
+                (Ok(Some(Remembered::Behind(heard))), Some(upstreams)) => *upstreams = heard,
+                _ => {
+                    return Err(TaskError::Fatal(format!(
+                        "{folder}: rows went through an exchange before, and are to go through none now: say exchange = \"kafka\", \
+                         or give the pipeline another name to begin anew"
+                    )));
+                }
+            }
             let restored = read(&aggregation, &owner, &stored).map_err(|(path, error)| {
                 TaskError::Fatal(format!(
                     "state {folder}/{path}: {error}. Put configuration and plugin back as they were, give the pipeline another \
@@ -105,13 +122,17 @@ impl Groups {
             })?;
             aggregation.restore(&restored).map_err(odd)?;
         }
-        let idle = Idle {
-            since: Instant::now(),
-            watermark_us: aggregation.watermark_us(),
-            asked: None,
-            next: Instant::now() + plan.idle_after.unwrap_or_default(),
-        };
-        Ok(Self { aggregation, plan: plan.clone(), owner, late: Vec::new(), idle })
+        Ok(Self {
+            moves_from_us: aggregation.watermark_us(),
+            aggregation,
+            plan: plan.clone(),
+            owner,
+            late: Vec::new(),
+            idle: Idle::new(plan.idle_after),
+            upstreams,
+            is_new: false,
+            states: Combiner::new(&plan.window, &plan.rows, &plan.state).map_err(odd)?.schema().clone(),
+        })
     }
 
     /// Folds rows: all or none.
@@ -122,12 +143,9 @@ impl Groups {
         now: BatchTime,
         metrics: &TaskMetrics,
     ) -> Result<(), Refusal> {
-        let folded = self.aggregation.fold(rows, &mut PluginFold { plugin, now }).map_err(|refused| match refused {
-            Refused::Row(reason) => {
-                Refusal::Row { stage: "aggregate", reason, plugin: Some(std::sync::Arc::clone(plugin.plugin())) }
-            }
-            Refused::Fold(error) => Refusal::Broke(std::sync::Arc::clone(plugin.plugin()), error),
-        })?;
+        self.is_new = true;
+        let folded = self.aggregation.fold(rows, &mut PluginFold { plugin, now });
+        let folded = folded.map_err(|refused| refusal(refused, plugin))?;
         metrics.duplicates.increment(folded.duplicates);
         if let Some(late) = folded.late {
             metrics.late_rows.increment(late.num_rows() as u64);
@@ -138,9 +156,10 @@ impl Groups {
 
     /// Takes note that messages came; returns the rows of theirs that were late, and which table they go to.
     pub(super) fn take_late(&mut self) -> Option<(usize, Vec<RecordBatch>)> {
-        self.idle.since = Instant::now();
-        self.idle.watermark_us = self.aggregation.watermark_us();
-        self.idle.asked = None;
+        if std::mem::take(&mut self.is_new) || self.upstreams.is_none() {
+            self.idle.end();
+            self.moves_from_us = self.aggregation.watermark_us();
+        }
         let late = std::mem::take(&mut self.late);
         self.plan.late.map(|table| (table, late))
     }
@@ -151,12 +170,41 @@ impl Groups {
     pub(super) fn end_epoch(&mut self, plugin: &mut Aggregate) -> Result<(Vec<RecordBatch>, StateDeltas), String> {
         let at = self.aggregation.watermark_us().unwrap_or_default();
         let now = BatchTime { timestamp_ms: at.div_euclid(1000), seed: at as u64 };
-        let rows = self.aggregation.finish(&mut PluginFold { plugin, now }).map_err(|refused| match refused {
-            Refused::Row(reason) => reason,
-            Refused::Fold(error) => format!("{}: {error}", plugin.plugin().path.display()),
-        })?;
+        let rows = self.aggregation.finish(&mut PluginFold { plugin, now });
+        let rows = rows.map_err(|refused| fault(refused, plugin))?;
         let deltas = self.aggregation.cut().map_err(|error| error.to_string())?;
-        Ok((rows, StateDeltas { deltas, owner: self.owner.clone() }))
+        let exchange = self.upstreams.clone().map(|heard| remember(&Remembered::Behind(heard)));
+        Ok((rows, StateDeltas { deltas, owner: self.owner.clone(), exchange }))
+    }
+
+    /// The columns of states that come from before an exchange.
+    pub(super) fn states_schema(&self) -> &SchemaRef {
+        &self.states
+    }
+
+    /// Joins states that were made before an exchange: all or none.
+    pub(super) fn merge(
+        &mut self,
+        states: &RecordBatch,
+        plugin: &mut Aggregate,
+        now: BatchTime,
+        metrics: &TaskMetrics,
+    ) -> Result<(), String> {
+        self.is_new = true;
+        let late = self.aggregation.merge(states, &mut PluginFold { plugin, now });
+        metrics.late_rows.increment(late.map_err(|refused| fault(refused, plugin))?);
+        Ok(())
+    }
+
+    /// Takes note of how far a task before the exchange has come.
+    pub(super) fn hear(&mut self, heading: &Heading) {
+        let Some(upstreams) = &mut self.upstreams else { return };
+        upstreams.hear(heading);
+        let before = self.aggregation.watermark_us();
+        if let Some(watermark_us) = upstreams.watermark_us() {
+            self.aggregation.advance(watermark_us);
+        }
+        self.is_new |= self.aggregation.watermark_us() != before;
     }
 
     /// Groups, and about how many bytes of memory they take.
@@ -169,45 +217,21 @@ impl Groups {
     /// Moves event time on where nothing new has come for long enough, and the broker says that nothing is there up to `position`.
     /// Returns whether that makes groups complete, and when to look again.
     pub(super) fn look_idle(&mut self, position: i64, resources: &Resources) -> (bool, Option<Instant>) {
-        let (Some(idle_after), Some(watermark_us)) = (self.plan.idle_after, self.idle.watermark_us) else {
+        // Behind an exchange more may be on its way.
+        let may_move = self.upstreams.as_ref().is_none_or(Upstreams::are_idle);
+        let (Some(idle_after), Some(from), true) = (self.plan.idle_after, self.moves_from_us, may_move) else {
             return (false, None);
         };
-        let now = Instant::now();
-        if let Some((asked_at, answer)) = &mut self.idle.asked {
-            let ended = match answer.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => return (false, Some(now + super::LOOK)),
-                Err(oneshot::error::TryRecvError::Closed) => None,
-                Ok(end) => end,
-            };
-            let asked_at = *asked_at;
-            self.idle.asked = None;
-            self.idle.next = now + idle_after;
-            if ended == Some(position) {
-                let moved = watermark_us.saturating_add(micros(asked_at - self.idle.since));
-                return (self.aggregation.advance(moved), Some(self.idle.next));
-            }
-        }
-        let due = self.idle.next.max(self.idle.since + idle_after);
-        if now < due {
-            return (false, Some(due));
-        }
-        let (tell, answer) = oneshot::channel();
-        let end_offset = std::sync::Arc::clone(&resources.end_offset);
-        let thread = std::thread::current();
-        resources.runtime.spawn_blocking(move || {
-            // Nobody listens: the task has gone.
-            let _ = tell.send(end_offset());
-            thread.unpark();
-        });
-        self.idle.asked = Some((now, answer));
-        (false, Some(now + super::LOOK))
+        let (idle, look) = self.idle.look(idle_after, position, resources);
+        let moved = idle.map(|idle| from.saturating_add(micros(idle)));
+        (moved.is_some_and(|moved| self.aggregation.advance(moved)), look)
     }
 }
 
 impl StateDeltas {
     /// Writes the state's files; returns what the COMMIT has to say of them.
     pub(super) async fn keep(self, log: &mut TaskLog) -> Result<crate::commit::CommittedState, LogError> {
-        let Self { deltas, owner } = self;
+        let Self { deltas, owner, exchange } = self;
         let watermark_us = deltas.watermark_us;
         let tables = [(GROUPS, deltas.groups), (SEEN, deltas.seen)];
         // Off the threads that uploads run on.
@@ -219,8 +243,37 @@ impl StateDeltas {
             LogError::Store(object_store::Error::Generic { store: "state", source: error })
         };
         let changes = encoded.await.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
-        log.keep_state(watermark_us, changes).await
+        let mut committed = log.keep_state(watermark_us, changes).await?;
+        committed.exchange = exchange;
+        Ok(committed)
     }
+
+    /// Of a task before an exchange.
+    pub(super) fn sent(deltas: Deltas, remembered: &Remembered) -> Self {
+        Self { deltas, owner: String::new(), exchange: Some(remember(remembered)) }
+    }
+}
+
+/// Why rows aren't taken.
+pub(super) fn refusal(refused: Refused<ApplyError>, plugin: &Aggregate) -> Refusal {
+    let plugin = std::sync::Arc::clone(plugin.plugin());
+    match refused {
+        Refused::Row(reason) => Refusal::Row { stage: "aggregate", reason, plugin: Some(plugin) },
+        Refused::Fold(error) => Refusal::Broke(plugin, error),
+    }
+}
+
+/// Why a task can't go on, where no row is to blame.
+fn fault(refused: Refused<ApplyError>, plugin: &Aggregate) -> String {
+    match refused {
+        Refused::Row(reason) => reason,
+        Refused::Fold(error) => format!("{}: {error}", plugin.plugin().path.display()),
+    }
+}
+
+fn remember(remembered: &Remembered) -> Box<serde_json::Value> {
+    // Maps by strings, numbers and flags: there is nothing that JSON can't say.
+    Box::new(serde_json::to_value(remembered).expect("what is remembered is JSON"))
 }
 
 fn change(table: &'static str, Delta { kept, file }: Delta, owner: &str) -> Result<StateChange, FileError> {

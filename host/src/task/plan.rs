@@ -1,5 +1,6 @@
 //! What the tasks of a pipeline have in common.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use indexmap::IndexMap;
 use crate::batch::SchemaRef;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::{DeadLetterFormat, Target};
+use crate::exchange::Placing;
 use crate::registry::Registry;
 use crate::window::WindowOptions;
 
@@ -40,6 +42,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// On which side of an exchange its tasks are; `None`: there is none.
+    pub fn side(&self) -> Option<Side> {
+        self.aggregate.as_ref().and_then(|aggregate| aggregate.exchange.as_ref()).map(|(side, _)| *side)
+    }
+
     /// What the footer of a Parquet file says of its making.
     pub(super) fn footer(&self) -> [(String, String); 3] {
         [
@@ -63,6 +70,28 @@ pub struct AggregatePlan {
     pub late: Option<usize>,
     /// A partition with nothing new for so long moves on by the clock.
     pub idle_after: Option<Duration>,
+    /// The exchange that rows go through on their way to their groups, and on which side of it this is.
+    pub exchange: Option<(Side, ExchangePlan)>,
+}
+
+/// On which side of an exchange a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// It sends rows, or what they come to.
+    Before,
+    /// It has the groups.
+    Behind,
+}
+
+/// An exchange.
+#[derive(Debug, Clone)]
+pub struct ExchangePlan {
+    /// Which partition of its topic a group is in.
+    pub placing: Placing,
+    /// How many partitions each of the topics has that are read before it.
+    pub topics: BTreeMap<String, u32>,
+    /// Whether states may be sent in the place of rows.
+    pub sends_states: bool,
 }
 
 /// An epoch ends, for all its open files, when the first of these is reached.

@@ -12,11 +12,11 @@ use crate::plugin::Plugins;
 impl Task {
     /// Writes the rows of groups that are complete or have changed; returns what has to be written of their states.
     pub(super) fn give_out(&mut self, plugins: &mut Plugins) -> Result<Option<StateDeltas>, TaskError> {
-        let (Some(groups), Some(aggregate)) = (&mut self.groups, &mut plugins.aggregate) else { return Ok(None) };
-        let (rows, state) = groups.end_epoch(aggregate).map_err(|reason| {
+        let (Some(folding), Some(aggregate)) = (&mut self.folding, &mut plugins.aggregate) else { return Ok(None) };
+        let (rows, state) = folding.end_epoch(aggregate).map_err(|reason| {
             TaskError::Fatal(format!("{} up to offset {}: {reason}", self.queue.partition, self.epoch.end))
         })?;
-        let (count, bytes) = groups.size();
+        let (count, bytes) = folding.size();
         self.metrics.groups.set(count as f64);
         self.metrics.state_bytes.set(bytes as f64);
         self.write(0, &rows)?;
@@ -47,6 +47,7 @@ impl Task {
         let table = match self.plan.tables.get(writer) {
             Some(Some((Target::Table(options), _))) => Ok(options.table.clone()),
             Some(Some((Target::Topic(options), _))) => Err(options.topic.clone()),
+            Some(Some((Target::Placed(topic), _))) => Err(topic.clone()),
             _ => Ok(self.dead.table_options(&self.plan.pipeline).table),
         };
         for output in self.outputs.drain(..) {

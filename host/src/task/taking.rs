@@ -48,7 +48,7 @@ impl Task {
         }
         if taken.messages > 0 {
             self.pending_since.get_or_insert_with(Instant::now);
-        } else if self.resources.target.is_some_and(|target| self.position < target) {
+        } else if self.resources.targets.is_some() && !self.is_at_target() {
             // The last offsets of a transactional topic hold no message.
             self.position = self.position.max(self.queue.position().unwrap_or_default());
         }

@@ -14,8 +14,8 @@ use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
 use crate::state::{Delta, KeyColumns, Lookup, Span, Table};
 
 /// Columns of a windowed group beside its keys.
-const WINDOW_START: &str = "window_start";
-const WINDOW_END: &str = "window_end";
+pub(super) const WINDOW_START: &str = "window_start";
+pub(super) const WINDOW_END: &str = "window_end";
 /// Groups given out in one call.
 const FINISH_ROWS: usize = 8192;
 
@@ -53,15 +53,15 @@ pub struct Restored {
 /// The groups of one task.
 #[derive(Debug)]
 pub struct Aggregation {
-    options: WindowOptions,
+    pub(super) options: WindowOptions,
     /// Of the event time.
     time: Option<usize>,
-    watermark: Watermark,
+    pub(super) watermark: Watermark,
     /// Where the watermark was when groups were last given out.
     given_out_us: i64,
-    groups: Table,
+    pub(super) groups: Table,
     seen: Option<Dedup>,
-    touched: Touched,
+    pub(super) touched: Touched,
     group_schema: SchemaRef,
 }
 
@@ -91,7 +91,7 @@ impl Aggregation {
         };
         Ok(Self {
             time: options.time.as_ref().map(|time| input.index_of(time)).transpose()?,
-            watermark: Watermark { at_us: i64::MIN, delay_us: options.delay_us },
+            watermark: Watermark { at_us: i64::MIN, delay_us: Some(options.delay_us) },
             given_out_us: i64::MIN,
             groups: Table::new(KeyColumns::new(input, &options.key)?, states, lookup),
             seen: if options.dedup.is_empty() { None } else { Some(Dedup::new(input, &options.dedup)?) },
@@ -99,6 +99,13 @@ impl Aggregation {
             group_schema: group_schema(input, options)?,
             options: options.clone(),
         })
+    }
+
+    /// Event time comes from elsewhere, by [`Self::advance`]: rows are judged by that, and move nothing on.
+    #[must_use]
+    pub fn told_event_time(mut self) -> Self {
+        self.watermark.delay_us = None;
+        self
     }
 
     /// Goes on where the one that was written stopped.

@@ -30,13 +30,16 @@ pub(super) fn times(rows: &RecordBatch, column: usize) -> Result<&TimestampMicro
 pub(super) struct Watermark {
     /// `i64::MIN` before the first row.
     pub(super) at_us: i64,
-    pub(super) delay_us: i64,
+    /// `None`: rows say nothing, it is told from elsewhere.
+    pub(super) delay_us: Option<i64>,
 }
 
 impl Watermark {
     /// Takes note of a row. Whether that row is late was decided before.
     pub(super) fn saw(&mut self, time_us: i64) {
-        self.at_us = self.at_us.max(time_us.saturating_sub(self.delay_us));
+        if let Some(delay_us) = self.delay_us {
+            self.at_us = self.at_us.max(time_us.saturating_sub(delay_us));
+        }
     }
 
     /// Whether rows that hold until `end_us` are over, even for those who wait for `lateness_us` more.
@@ -98,12 +101,15 @@ mod tests {
 
     #[test]
     fn the_watermark_never_goes_back() {
-        let mut watermark = Watermark { at_us: i64::MIN, delay_us: 5 };
+        let mut watermark = Watermark { at_us: i64::MIN, delay_us: Some(5) };
         assert!(!watermark.is_past(-1_000_000, 0), "nothing is late before the first row");
         watermark.saw(20);
         watermark.saw(3);
         assert_eq!(watermark.at_us, 15);
         assert!(watermark.is_past(15, 0) && !watermark.is_past(16, 0) && !watermark.is_past(15, 1));
         assert!(!watermark.is_past(i64::MAX, 1));
+        watermark.delay_us = None;
+        watermark.saw(1_000);
+        assert_eq!(watermark.at_us, 15, "told from elsewhere");
     }
 }

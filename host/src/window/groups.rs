@@ -49,6 +49,11 @@ impl Touched {
         number
     }
 
+    /// How many slots the batch has touched so far.
+    pub(super) fn count(&self) -> usize {
+        self.known.len() + self.fresh.len()
+    }
+
     /// Makes numbers dense: fresh ones follow those that have a state.
     pub(super) fn plain(&self, numbers: &mut [u32]) {
         let known = self.known.len() as u32;

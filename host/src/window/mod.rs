@@ -7,9 +7,11 @@
 //! What never happens: a batch is folded in part.
 
 mod aggregation;
+mod combiner;
 mod dedup;
 mod event_time;
 mod groups;
+mod merging;
 mod options;
 mod session;
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod tests;
 use crate::batch::{RecordBatch, Rejection};
 
 pub use aggregation::{Aggregation, Deltas, Folded, Restored, group_schema};
+pub use combiner::{Combiner, KEY};
 pub use options::{Emit, Window, WindowOptions, micros};
 
 /// What rows of a group are folded into, and what comes of it. An aggregate plugin is one.

@@ -121,6 +121,20 @@ pub struct WindowOptions {
     pub dedup: Vec<String>,
 }
 
+impl WindowOptions {
+    /// The columns by which rows that have to meet are the same: those of one group, and those that are doubles of one another. None:
+    /// all rows have to meet.
+    pub fn placed_by(&self) -> Vec<String> {
+        let is_common = |name: &&String| self.dedup.is_empty() || self.dedup.contains(name);
+        self.key.iter().filter(is_common).cloned().collect()
+    }
+
+    /// Whether rows may be folded where they are and their states merged elsewhere: not where rows have to be seen one by one.
+    pub fn states_can_be_sent(&self) -> bool {
+        self.dedup.is_empty() && !matches!(self.window, Some(Window::Session { .. }))
+    }
+}
+
 /// Microseconds of a duration, as many as there are.
 pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)

@@ -1,6 +1,8 @@
 //! Random streams, out of order, doubled and late, cut anyhow into batches and epochs and stopped in between, against a plain
 //! reading of the rules, row for row.
 
+mod apart;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -109,6 +109,17 @@ impl Cluster {
         consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1
     }
 
+    /// How far a consumer group has come.
+    pub fn committed_offset(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let mut config = self.config();
+        config.set("group.id", group);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let found = consumer.committed_offsets(list, TIMEOUT).unwrap();
+        found.find_partition(topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
+    }
+
     /// Whether there is a topic of this name.
     pub fn has_topic(&self, name: &str) -> bool {
         let consumer: BaseConsumer = self.config().create().unwrap();

@@ -1,0 +1,160 @@
+//! Entries of turnstiles on a real Kafka, and what counting them must come to, whatever dies meanwhile.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use support::host::Config;
+use support::kafka::{Cluster, Record};
+use support::reader::Reader;
+use support::servers::{clone, unique};
+use support::store::Place;
+use support::wait::{seconds, until};
+
+pub const ROUNDS: u32 = 20;
+pub const PARTITIONS: u64 = 3;
+pub const STATIONS: u64 = 7;
+/// Event time between two records: 40 s of it are in a thousand.
+pub const STEP_MS: u64 = 40;
+/// 2026-01-01T00:00:00Z.
+pub const BEGIN_MS: u64 = 1_767_225_600_000;
+
+/// Entries of turnstiles.
+#[derive(Clone)]
+pub struct Entries {
+    pub cluster: Cluster,
+    pub topic: String,
+    /// Whether a station's are all in one partition.
+    by_station: bool,
+}
+
+impl Entries {
+    /// In partitions by station.
+    pub fn new(name: &str) -> Self {
+        let entries = Self { cluster: Cluster::shared(), topic: unique(name), by_station: true };
+        entries.cluster.create_topic(&entries.topic, PARTITIONS as i32, &[]);
+        entries
+    }
+
+    /// In any partition.
+    pub fn scattered(name: &str) -> Self {
+        Self { by_station: false, ..Self::new(name) }
+    }
+
+    pub fn send(&self, entries: Range<u64>) {
+        let producer = self.cluster.producer();
+        for i in entries {
+            let station = i % STATIONS;
+            // Each is up to 20 s out of order.
+            let at = BEGIN_MS + i * STEP_MS - (i * 7919) % 20_000;
+            let value = format!(r#"{{"id":"{i}","station_id":{station},"at":{at}}}"#);
+            // The second of two that are the same comes to another partition, if it may.
+            let partition = |n: u64| if self.by_station { station } else { i / 5 + n } % PARTITIONS;
+            let partition = |n| Some(partition(n) as i32);
+            let record = Record { partition: partition(0), value: Some(value.as_bytes()), ..Record::default() };
+            producer.send(&self.topic, &record);
+            // One in nine comes twice.
+            if i % 9 == 4 {
+                producer.send(&self.topic, &Record { partition: partition(1), ..record });
+            }
+        }
+        producer.flush();
+    }
+
+    /// A pipeline with these keys of `aggregate` and this rest.
+    pub fn config(&self, place: &Place, aggregate: &str, rest: &str) -> Config {
+        let plugin = clone().join("plugins/cta_summary.wasm");
+        assert!(plugin.is_file(), "{} is missing: run `make plugins`", plugin.display());
+        let Self { topic, cluster, .. } = self;
+        let pipeline = format!(
+            r#"[pipeline.{topic}]
+topic = "{topic}"
+decode = {{ format = "json" }}
+columns = {{ id = "utf8", station_id = {{ type = "int32", nullable = false }}, at = "timestamp" }}
+aggregate = {{ plugin = '{}', key = ["station_id"], {aggregate} }}
+{rest}
+"#,
+            plugin.display()
+        );
+        Config::new(cluster, place, &pipeline)
+    }
+
+    pub fn control(&self, partition: u64) -> String {
+        format!("_rillgate/{0}/{0}/{partition}", self.topic)
+    }
+
+    /// Files of a task's state, and its last COMMIT.
+    pub fn state_files(&self, place: &Place, partition: u64) -> Vec<String> {
+        place.list(&format!("{}/state", self.control(partition))).into_keys().collect()
+    }
+}
+
+/// Records that are sent until it is told to stop.
+pub struct Sending {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Sending {
+    pub fn start(entries: &Entries) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (entries, is_over, count) = (entries.clone(), Arc::clone(&stop), Arc::clone(&sent));
+        let thread = std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let from = count.load(Ordering::Relaxed);
+                entries.send(from..from + 500);
+                count.store(from + 500, Ordering::Relaxed);
+                // Not to fill the disk while the host starts; nothing waits for it.
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Self { stop, sent, thread }
+    }
+
+    pub fn finish(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// How many of `sent` records each station has.
+pub fn expected(sent: u64) -> BTreeMap<u64, u64> {
+    (0..STATIONS).map(|station| (station, (sent + STATIONS - 1 - station) / STATIONS)).collect()
+}
+
+/// Runs the host and kills it, twenty times: while it starts, after it has committed something, at any time after.
+pub fn kill_again_and_again(config: &Config, seed: u64, mut committed: impl FnMut() -> u64) {
+    let seed = std::env::var("RILLGATE_TEST_SEED").map_or(seed, |seed| seed.parse().unwrap());
+    println!("RILLGATE_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for round in 0..ROUNDS {
+        let mut host = config.run();
+        if round % 3 == 0 {
+            host.kill_after(Duration::from_millis(random.random_range(0..3000)));
+            continue;
+        }
+        let before = committed();
+        until(seconds(60), "a commit", || {
+            host.expect_running();
+            (committed() > before).then_some(())
+        });
+        host.kill_after(Duration::from_millis(random.random_range(0..600)));
+    }
+}
+
+pub fn counts(place: &Place, table: &str) -> BTreeMap<u64, u64> {
+    if place.list(table).is_empty() {
+        return BTreeMap::new();
+    }
+    let mut reader = Reader::open(place, table, "parquet");
+    let rows = reader.rows("select station_id, cast(sum(count) as bigint) from t group by all");
+    rows.iter().map(|row| (row[0].as_u64().unwrap(), row[1].as_u64().unwrap())).collect()
+}
