@@ -140,6 +140,21 @@ impl Cluster {
         found
     }
 
+    /// Reads a topic from its beginning, committed records only, and goes on as more come.
+    pub fn follow_committed(&self, topic: &str) -> Following {
+        let mut config = self.config();
+        config.set("group.id", super::servers::unique("reader")).set("isolation.level", "read_committed");
+        config.set("auto.offset.reset", "error").set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        Following { consumer }
+    }
+
     /// How many members of a consumer group have partitions now, if the group is not about to share them out anew.
     pub fn members_with_partitions(&self, group: &str) -> usize {
         let consumer: BaseConsumer = self.config().create().unwrap();
@@ -168,6 +183,22 @@ impl Cluster {
         let mut config = ClientConfig::new();
         config.extend(self.properties.iter().cloned());
         config
+    }
+}
+
+/// A reader that stays.
+pub struct Following {
+    consumer: BaseConsumer,
+}
+
+impl Following {
+    /// The next record, if one comes within `bound`. A broker that is away is waited for.
+    pub fn next(&self, bound: Duration) -> Option<Received> {
+        match self.consumer.poll(bound)? {
+            Ok(message) => Some(Received::of(&message)),
+            Err(KafkaError::MessageConsumption(error)) if error != RDKafkaErrorCode::AutoOffsetReset => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
