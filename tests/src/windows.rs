@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use support::host::{Config, Host};
-use support::kafka::{Cluster, Received, Record};
+use support::kafka::{Cluster, Producer, Received, Record};
 use support::reader::Reader;
 use support::servers::{clone, unique};
 use support::store::Place;
@@ -24,6 +24,8 @@ const PARTITIONS: u64 = 3;
 const STATIONS: u64 = 7;
 /// Event time between two records: 40 s of it are in a thousand.
 const STEP_MS: u64 = 40;
+/// What comes twice comes again after so many others: 4 s of event time.
+const AGAIN: u64 = 100;
 /// 2026-01-01T00:00:00Z.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
@@ -44,19 +46,22 @@ impl Entries {
     fn send(&self, entries: Range<u64>) {
         let producer = self.cluster.producer();
         for i in entries {
-            let station = i % STATIONS;
-            // Each is up to 20 s out of order.
-            let at = BEGIN_MS + i * STEP_MS - (i * 7919) % 20_000;
-            let value = format!(r#"{{"id":"{i}","station_id":{station},"at":{at}}}"#);
-            let partition = Some((station % PARTITIONS) as i32);
-            let record = Record { partition, value: Some(value.as_bytes()), ..Record::default() };
-            producer.send(&self.topic, &record);
-            // One in nine comes twice.
-            if i % 9 == 4 {
-                producer.send(&self.topic, &record);
+            self.send_one(&producer, i);
+            // One in nine comes twice, the second time when other epochs may have begun.
+            if let Some(before) = i.checked_sub(AGAIN).filter(|before| before % 9 == 4) {
+                self.send_one(&producer, before);
             }
         }
         producer.flush();
+    }
+
+    fn send_one(&self, producer: &Producer, i: u64) {
+        let station = i % STATIONS;
+        // Each is up to 20 s out of order.
+        let at = BEGIN_MS + i * STEP_MS - (i * 7919) % 20_000;
+        let value = format!(r#"{{"id":"{i}","station_id":{station},"at":{at}}}"#);
+        let partition = Some((station % PARTITIONS) as i32);
+        producer.send(&self.topic, &Record { partition, value: Some(value.as_bytes()), ..Record::default() });
     }
 
     /// A pipeline with these keys of `aggregate` and this rest.
@@ -154,7 +159,7 @@ fn counts(place: &Place, table: &str) -> BTreeMap<u64, u64> {
 /// Windows of event time with `dedup`, on files: the sum of all windows is the number of records, each once.
 fn windows_survive_kills(place: &Place, seed: u64) {
     let entries = Entries::new("windows");
-    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "25s", idle_after = "1s", dedup = ["id"], exchange = "none""#;
+    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "29s", idle_after = "1s", dedup = ["id"], exchange = "none""#;
     let table = "counts";
     let rest = format!(
         "sink = {{ table = \"{table}\", format = \"parquet\", every = \"200ms\" }}\noutputs = {{ late = {{ table = \"late\" }} }}"
@@ -211,7 +216,7 @@ fn a_running_count_in_a_topic_is_exact_after_twenty_kills() {
     }
     // Without `dedup` those that came twice count twice.
     let mut expected = expected(sent);
-    (0..sent).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
+    (0..sent - AGAIN).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
     assert_eq!(last, expected);
 
     let shown = config.host(&["state", "show", &entries.topic]).ends_within(seconds(30)).expect_code(0).output;
@@ -277,12 +282,12 @@ fn a_state_that_is_not_whole_stops_the_task() {
 fn late_rows_and_rows_without_event_time_are_not_lost() {
     let (entries, place) = (Entries::new("late"), Place::local());
     let rest = "sink = { table = \"counts\", every = \"200ms\" }\noutputs = { late = { table = \"late\" } }";
-    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "1s", idle_after = "1s", exchange = "none""#;
+    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "1s", idle_after = "1s", dedup = ["id"], exchange = "none""#;
     let config = entries.config(&place, aggregate, rest);
     let producer = entries.cluster.producer();
     let at = |seconds: u64| format!(r#"{{"id":"{seconds}","station_id":1,"at":{}}}"#, BEGIN_MS + seconds * 1000);
     // The last is the 10 s that the watermark passed with the second.
-    let values = [at(5), at(30), at(6), r#"{"id":"none","station_id":1}"#.to_owned(), at(31), at(9)];
+    let values = [at(5), at(30), at(6), r#"{"id":"none","station_id":1}"#.to_owned(), at(31), at(9), at(31)];
     for value in &values {
         let record = Record { partition: Some(0), value: Some(value.as_bytes()), ..Record::default() };
         producer.send(&entries.topic, &record);
@@ -293,10 +298,19 @@ fn late_rows_and_rows_without_event_time_are_not_lost() {
         host.expect_running();
         (counts(&place, "counts").get(&1) == Some(&3)).then_some(())
     });
+    let metrics =
+        ["late_rows_total", "duplicate_rows_total", "groups"].map(|name| host.metric(&format!("rillgate_{name}")));
+    assert_eq!(metrics, [2.0, 1.0, 0.0], "late, doubled, groups that are still there");
     host.stop();
+    // What was late stays late: event time doesn't begin anew with the host.
+    let value = at(7);
+    producer.send(&entries.topic, &Record { partition: Some(0), value: Some(value.as_bytes()), ..Record::default() });
+    producer.flush();
+    config.catch_up(seconds(60));
     config.verify();
     let mut late = Reader::open(&place, "late", "parquet");
-    assert_eq!(late.rows("select id from t order by id"), [[Value::from("6")], [Value::from("9")]]);
+    assert_eq!(late.rows("select id from t order by id"), ["6", "7", "9"].map(|id| [Value::from(id)]));
+    assert_eq!(counts(&place, "counts"), BTreeMap::from([(1, 3)]));
     let dead: Vec<String> = place.list("_dead").into_keys().collect();
     assert_eq!(dead.len(), 1, "{dead:?}");
     let dead = String::from_utf8(place.read(&dead[0]).unwrap()).unwrap();
@@ -317,7 +331,7 @@ fn several_partitions_without_a_word_about_exchange_are_refused() {
 #[test]
 fn counts_are_exact_while_instances_come_and_go() {
     let (entries, place) = (Entries::new("joining"), Place::local());
-    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "25s", idle_after = "2s", dedup = ["id"], exchange = "none""#;
+    let aggregate = r#"time = "at", window = { tumbling = "10s" }, delay = "29s", idle_after = "2s", dedup = ["id"], exchange = "none""#;
     let config = entries.config(&place, aggregate, "sink = { table = \"counts\", every = \"200ms\" }");
     let sending = Sending::start(&entries);
     let group = format!("rillgate.{}", entries.topic);

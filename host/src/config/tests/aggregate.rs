@@ -32,7 +32,10 @@ fn what_does_not_go_together_in_an_aggregate_is_named() {
         ],
     );
     let timed = "plugin = 'x.wasm'\ntime = 'at'\nwindow = { tumbling = '5m' }\n";
-    aggregate(&format!("{timed}idle_after = '999ms'"), &["11:14 pipeline.p.aggregate.idle_after: must be at least \"1s\""]);
+    aggregate(
+        &format!("{timed}idle_after = '999ms'"),
+        &["11:14 pipeline.p.aggregate.idle_after: must be at least \"1s\""],
+    );
     aggregate(
         &format!("{timed}exchange = 'all'"),
         &["11:12 pipeline.p.aggregate.exchange: `all` is none of the values it can have"],
