@@ -42,7 +42,7 @@ impl Lab {
                 Place::S3 { .. } => place.through(&s3.address()),
             };
             // What the groups are at, for those who have to find out why they aren't where they should be.
-            Config::new(&Cluster::at(&kafka.address()).with("debug", "cgrp"), &seen, pipelines)
+            Config::new(&Cluster::at(&kafka.address()).with("debug", "cgrp,metadata"), &seen, pipelines)
         };
         links.map(config).collect()
     }

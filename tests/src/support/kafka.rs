@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::servers::servers;
 use super::store::runtime;
+use super::wait::until;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -62,7 +63,8 @@ impl Cluster {
         format!("[kafka]\n{}", lines.concat())
     }
 
-    /// Makes a topic with properties of its own (`retention.ms`, `cleanup.policy` ...).
+    /// Makes a topic with properties of its own (`retention.ms`, `cleanup.policy` ...). Returns when the broker tells of it, which is
+    /// a moment later than that it is made.
     pub fn create_topic(&self, name: &str, partitions: i32, properties: &[(&str, &str)]) {
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (name, value) in properties {
@@ -70,6 +72,12 @@ impl Cluster {
         }
         let results = runtime().block_on(self.admin().create_topics([&topic], &AdminOptions::new()));
         results.unwrap().remove(0).unwrap();
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        until(TIMEOUT, name, || {
+            let metadata = consumer.fetch_metadata(Some(name), TIMEOUT).ok()?;
+            let told = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none())?;
+            (told.partitions().len() == partitions as usize).then_some(())
+        });
     }
 
     /// Removes a topic and everything in it.
