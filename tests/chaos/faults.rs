@@ -172,8 +172,8 @@ impl Session<'_> {
 
     /// Counts at which steps the tasks of a killed instance were.
     fn killed(&mut self, i: usize, output: String) {
-        let held = tasks(&output, &self.flow.topic);
-        let steps = steps(&self.place, &self.flow.topic, &held);
+        let of = |(topic, table): &(String, String)| steps(&self.place, topic, table, &tasks(&output, topic));
+        let steps: Vec<Step> = self.tables().iter().flat_map(of).collect();
         let names: Vec<&str> = steps.iter().map(|step| step.name()).collect();
         self.tell(&format!("killed {i} with {} tasks: {}", names.len(), names.join("; ")));
         self.tally.kills += 1;
@@ -226,9 +226,10 @@ impl Session<'_> {
         let trapped = self.at_a_step(i, stop, true);
         signal(self.pid(i), "STOP");
         self.tell(&format!("{trapped}; stopped {i}"));
-        let (others, group) = (self.running().len() - 1, self.flow.group());
+        let (others, groups) = (self.running().len() - 1, self.groups());
         until(seconds(60), "the partitions to move", || {
-            (self.flow.cluster.members_with_partitions(&group) == others).then_some(())
+            let moved = |group: &String| self.flow.cluster.members_with_partitions(group) == others;
+            groups.iter().all(moved).then_some(())
         });
         let time = self.random_ms(0, 1500);
         self.pass(time);
@@ -270,10 +271,11 @@ impl Session<'_> {
 
     /// Returns when so many files of an instance's tasks have come or gone.
     fn expect_changes(&mut self, i: usize, count: usize) {
-        let topic = &self.flow.topic;
         let output = self.hosts[i].as_ref().map_or_else(String::new, |host| host.output());
-        let folders: Vec<String> =
-            tasks(&output, topic).keys().map(|p| format!("_rillgate/{topic}/{topic}/{p}")).collect();
+        let tasks = |topic: String| -> Vec<String> {
+            tasks(&output, &topic).keys().map(|p| format!("_rillgate/{topic}/{topic}/{p}")).collect()
+        };
+        let folders: Vec<String> = self.topics().into_iter().flat_map(tasks).collect();
         let list = || -> std::collections::BTreeSet<String> {
             folders.iter().flat_map(|folder| self.place.list(folder).into_keys()).collect()
         };

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use support::flow::Flow;
 use support::host::Config;
 use support::kafka::Cluster;
 use support::proxy::{Link, Mode, Proxy};
@@ -34,16 +33,16 @@ impl Lab {
         Self { kafka, kafka_links, s3, s3_links }
     }
 
-    /// The pipeline as each of the instances has it configured: the same, but for its ways to Kafka and to the store.
-    pub fn configs(&self, flow: &Flow, place: &Place, every: &str) -> Vec<Config> {
+    /// These pipelines as each of the instances has them configured: the same, but for its ways to Kafka and to the store.
+    pub fn configs(&self, pipelines: &str, place: &Place) -> Vec<Config> {
         let links = self.kafka_links.iter().zip(&self.s3_links);
         let config = |(kafka, s3): (&Proxy, &Proxy)| {
             let seen = match place {
                 Place::Local(_) => place.clone(),
                 Place::S3 { .. } => place.through(&s3.address()),
             };
-            // What the group is at, for those who have to find out why it isn't where it should be.
-            flow.by(&Cluster::at(&kafka.address()).with("debug", "cgrp")).config(&seen, every)
+            // What the groups are at, for those who have to find out why they aren't where they should be.
+            Config::new(&Cluster::at(&kafka.address()).with("debug", "cgrp,metadata"), &seen, pipelines)
         };
         links.map(config).collect()
     }

@@ -1,15 +1,17 @@
 //! `make chaos`: the host on a real Kafka, with local files and with a real S3 server, while everything that can happen to them
 //! happens: again and again, drawn by a seed that is printed.
 //!
-//! Up to three instances share a pipeline; some thousand records a second come in; a reader lists the table all the time and
-//! may never see anything wrong. Every round brings one fault and waits until all partitions publish again. Every session of
-//! twenty rounds ends with everything healed, and the table held against what was sent. The exit code is not 0 where a
-//! record was seen twice or is missing, `rillgate verify` finds anything, an instance ends that should not, or one doesn't
-//! recover.
+//! Up to three instances share a pipeline that transforms and some that count; some thousand records a second come in; readers look
+//! at tables and topics all the time and may never see anything wrong. Every round brings one fault and waits until all partitions
+//! publish again. Every session of twenty rounds ends with everything healed, and what came out held against what was sent. The
+//! exit code is not 0 where a record was seen twice or is missing, a count is not what a plain computation makes of what was sent,
+//! `rillgate verify` finds anything, an instance ends that should not, or one doesn't recover.
 //!
 //! By itself: `tests/servers/up`, then `cargo test --release --workspace --test chaos -- [--rounds N] [--seed S]
 //! [--place files|s3]`. A seed decides which faults come; when exactly they hit, the machine does.
 
+mod counts;
+mod entries;
 mod faults;
 mod lab;
 mod report;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         }
     };
     println!("chaos: --rounds {} --seed {}", arguments.rounds, arguments.seed);
+    entries::check();
     let lab = Lab::start();
     let (mut files, mut s3) = (Tally::default(), Tally::default());
     let mut failures = Vec::new();

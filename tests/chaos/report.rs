@@ -7,6 +7,7 @@ use std::time::Duration;
 use support::proxy::Request;
 use support::servers::clone;
 
+use crate::counts::COUNTS;
 use crate::faults::{FAULTS, Fault};
 use crate::steps::Step;
 
@@ -32,7 +33,10 @@ pub struct Tally {
     pub doubles: u64,
     /// Records without a row, at the end.
     pub losses: u64,
-    /// Whatever the reader that lists all the time found wrong: doubles, files that change or go, names that don't belong.
+    /// What the pipelines that count have come to, by their names.
+    pub counts: BTreeMap<&'static str, Counted>,
+    /// Whatever the readers that look all the time found wrong: doubles, counts that are too high or go back, files that change or
+    /// go, names that don't belong.
     pub seen_wrong: u64,
     pub listings: u64,
     /// Files in tables that no COMMIT names.
@@ -44,10 +48,24 @@ pub struct Tally {
     pub time: Duration,
 }
 
+/// What a pipeline that counts has come to.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Records sent, those that come twice once.
+    pub records: u64,
+    /// Rows or records that a reader had of it.
+    pub given_out: u64,
+    /// By how much counts are too high at the end, all together.
+    pub doubles: u64,
+    /// By how much they are too low.
+    pub losses: u64,
+}
+
 impl Tally {
     /// Whether nothing was wrong.
     pub fn is_clean(&self) -> bool {
-        self.doubles + self.losses + self.seen_wrong + self.orphans == 0
+        let counts: u64 = self.counts.values().map(|counted| counted.doubles + counted.losses).sum();
+        self.doubles + self.losses + self.seen_wrong + self.orphans + counts == 0
     }
 
     fn longest(&self) -> (Duration, &'static str) {
@@ -67,14 +85,21 @@ pub fn table(files: &Tally, s3: &Tally, seed: u64) -> String {
     let mut rows = Rows { text: &mut text, files, s3 };
     rows.head("");
     rows.count("rounds", |tally| tally.rounds);
-    rows.count("sessions: a new topic, pipeline and place each", |tally| tally.sessions);
+    rows.count("sessions: new topics, pipelines and a new place each", |tally| tally.sessions);
     rows.count("records sent", |tally| tally.records);
     rows.count("rows in the tables", |tally| tally.rows);
     rows.count("files", |tally| tally.files);
-    rows.count("listings of a table by the reader", |tally| tally.listings);
-    rows.count("**doubles**, and whatever else the reader saw wrong at any time", |tally| tally.seen_wrong);
+    rows.count("listings of a table by a reader", |tally| tally.listings);
+    rows.count("**doubles**, and whatever else the readers saw wrong at any time", |tally| tally.seen_wrong);
     rows.count("**doubles** at the end", |tally| tally.doubles);
     rows.count("**losses** at the end", |tally| tally.losses);
+    for (name, _, _) in COUNTS {
+        let of = |tally: &Tally, field: fn(&Counted) -> u64| tally.counts.get(name).map_or(0, field);
+        rows.count(&format!("{name}: records sent"), |tally| of(tally, |counted| counted.records));
+        rows.count(&format!("{name}: given out"), |tally| of(tally, |counted| counted.given_out));
+        rows.count(&format!("{name}: **doubles** at the end"), |tally| of(tally, |counted| counted.doubles));
+        rows.count(&format!("{name}: **losses** at the end"), |tally| of(tally, |counted| counted.losses));
+    }
     rows.count("orphans: files in tables that no COMMIT names", |tally| tally.orphans);
     rows.count("staged files left over", |tally| tally.left_over);
     rows.line("recovery, median", |tally| seconds(tally.median()));
@@ -107,6 +132,7 @@ pub fn table(files: &Tally, s3: &Tally, seed: u64) -> String {
 pub fn request_name(request: Request) -> &'static str {
     match request {
         Request::Stage => "a staged file written",
+        Request::State => "a file of a state written",
         Request::Entry => "a log entry created",
         Request::BeginCopy => "a copy to a final name begun",
         Request::Copy => "copied, not yet visible",

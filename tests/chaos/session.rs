@@ -1,6 +1,7 @@
-//! One topic, one pipeline, up to three instances and some twenty faults, one after the other; at the end everything heals,
-//! the pipeline catches up, and what readers see is held against what was sent.
+//! A pipeline that transforms, pipelines that count, up to three instances and some twenty faults, one after the other; at the end
+//! everything heals, the pipelines catch up, and what readers see is held against what was sent.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,16 +16,20 @@ use support::wait::{seconds, until};
 use support::watch::{Watch, data_file_name};
 
 use crate::INSTANCES;
+use crate::counts::{COUNTS, Count, Form, Reading, compare};
+use crate::entries::Counts;
 use crate::faults::{FAULTS, Fault};
 use crate::lab::{Lab, slow};
 use crate::report::Tally;
-use crate::steps::tasks;
+use crate::steps::{assigned_group, tasks};
 
 const PARTITIONS: usize = 4;
 /// How often an epoch is decided at the most.
 const EVERY: &str = "500ms";
 /// Records sent at once, some times a second.
 const BURST: u64 = 400;
+/// The same of each pipeline that counts.
+const ENTRIES: u64 = 100;
 /// Milliseconds from one record's time to the next one's, so that an epoch spans a day or two, and has as many files.
 const STEP_MS: u64 = 60_000;
 /// How long all partitions may take to publish again.
@@ -34,10 +39,15 @@ const RECOVERY: Duration = Duration::from_secs(90);
 pub struct Session<'a> {
     pub lab: &'a Lab,
     pub flow: Flow,
+    pub counts: Vec<Count>,
     pub place: Place,
     configs: Vec<Config>,
+    /// All pipelines, without faults on their way.
+    config: Config,
     /// The reader that lists all the time.
     watch: Option<Watch>,
+    /// Those of the pipelines that count.
+    readings: Vec<Reading>,
     pub hosts: [Option<Host>; INSTANCES],
     pub random: StdRng,
     pub tally: &'a mut Tally,
@@ -47,14 +57,19 @@ pub struct Session<'a> {
 
 /// Runs a session of so many rounds. `Err`: something was wrong, and what is known of it lies in `evidence`.
 pub fn run(lab: &Lab, place: Place, rounds: u32, seed: u64, tally: &mut Tally, evidence: &Path) -> Result<(), String> {
-    let mut flow = Flow::new(&Cluster::at(&lab.kafka.bootstrap), "chaos", PARTITIONS as u64);
+    let cluster = Cluster::at(&lab.kafka.bootstrap);
+    let mut flow = Flow::new(&cluster, "chaos", PARTITIONS as u64);
     flow.step_ms = STEP_MS;
     println!("session: seed {seed}, {rounds} rounds, topic {}, {}", flow.topic, place.toml().lines().nth(1).unwrap());
-    let configs = lab.configs(&flow, &place, EVERY);
+    let counts: Vec<Count> = COUNTS.into_iter().map(|count| Count::new(&cluster, count)).collect();
+    let pipelines = counts.iter().fold(flow.section(EVERY), |all, count| all + &count.section(EVERY));
+    let (configs, config) = (lab.configs(&pipelines, &place), Config::new(&cluster, &place, &pipelines));
     let random = StdRng::seed_from_u64(seed);
     let watch = Some(Watch::start(&place, TABLE, "id"));
-    let hosts = [const { None }; INSTANCES];
-    let mut session = Session { lab, flow, place, configs, watch, hosts, random, tally, outputs: Vec::new() };
+    let readings = counts.iter().map(|count| count.read(&place)).collect();
+    let (hosts, outputs) = ([const { None }; INSTANCES], Vec::new());
+    let mut session =
+        Session { lab, flow, counts, place, configs, config, watch, readings, hosts, random, tally, outputs };
     let ran = catch_unwind(AssertUnwindSafe(|| session.run(rounds)));
     lab.heal();
     ran.map_err(|panic| {
@@ -68,12 +83,17 @@ pub fn run(lab: &Lab, place: Place, rounds: u32, seed: u64, tally: &mut Tally, e
 impl Session<'_> {
     fn run(&mut self, rounds: u32) {
         let producing = Producing::paced(&self.flow, BURST);
+        let (counts, producer) = (self.counts.clone(), self.flow.cluster.producer());
+        let entering = Producing::by(ENTRIES, move |entries| {
+            counts.iter().for_each(|count| count.send(&producer, entries.clone()));
+            producer.flush();
+        });
         self.start(0);
         self.recover(Instant::now(), "the first start");
         for round in 1..=rounds {
             self.round(round);
         }
-        self.finish(producing);
+        self.finish(producing, entering);
     }
 
     fn round(&mut self, round: u32) {
@@ -106,33 +126,58 @@ impl Session<'_> {
         *self.tally.faults.entry(fault).or_default() += 1;
     }
 
-    /// Returns when every partition has published more than it had; takes the time since `end`.
+    /// Returns when every partition has published more than it had, and every count has gone on; takes the time since `end`.
     fn recover(&mut self, end: Instant, after: &'static str) {
         let before = self.published();
         until(RECOVERY, "every partition to publish again", || {
             self.expect_running();
-            self.published().iter().zip(before).all(|(now, before)| *now > before).then_some(())
+            self.published().iter().zip(&before).all(|(now, before)| now > before).then_some(())
         });
         let time = end.elapsed();
         self.tell(&format!("all partitions have published again after {:.1} s", time.as_secs_f64()));
         self.tally.recoveries.push((time, after));
     }
 
-    fn finish(&mut self, producing: Producing) {
-        let sent = producing.finish();
-        println!("healed; {sent} records were sent");
+    fn finish(&mut self, producing: Producing, entering: Producing) {
+        let (sent, entered) = (producing.finish(), entering.finish());
+        println!("healed; {sent} records and {entered} entries were sent");
+        self.counts.iter().for_each(|count| count.end(entered));
         until(CATCH_UP, "everything that was sent to be in the table", || {
             self.expect_running();
             (self.watch.as_ref().map_or(0, Watch::rows) >= kept(sent)).then_some(())
         });
+        let expected: Vec<Counts> = self.counts.iter().map(|count| count.expected(entered)).collect();
+        for (i, expected) in expected.iter().enumerate() {
+            until(CATCH_UP, &format!("all {} to be given out", self.counts[i].name), || {
+                self.expect_running();
+                (compare(expected, &self.readings[i].counts()).1 == 0).then_some(())
+            });
+        }
         self.running().into_iter().for_each(|i| self.terminate(i));
         // One more claim of each task: nothing may be left to do, but to tidy up.
-        let config = self.flow.config(&self.place, EVERY);
-        config.catch_up(CATCH_UP);
-        let verified = config.host(&["verify"]).ends_within(CATCH_UP);
-        let seen = self.watch.take().expect("a reader, until here").end();
+        self.config.catch_up(CATCH_UP);
+        let verified = self.config.host(&["verify"]).ends_within(CATCH_UP);
+        let mut seen = self.watch.take().expect("a reader, until here").end();
         let counted = self.flow.count(&self.place, sent);
-        let control = self.place.list(&format!("_rillgate/{0}/{0}", self.flow.topic));
+        let mut wrong = Vec::new();
+        for ((count, reading), expected) in self.counts.iter().zip(self.readings.drain(..)).zip(&expected) {
+            let (found, read) = reading.finish();
+            let (doubles, losses) = compare(expected, &found);
+            let counted = format!("{}: {} given out, {doubles} doubles, {losses} losses", count.name, read.rows);
+            println!("{counted}");
+            if doubles + losses > 0 {
+                wrong.push(counted);
+            }
+            let tally = self.tally.counts.entry(count.name).or_default();
+            tally.records += entered;
+            tally.given_out += read.rows;
+            tally.doubles += doubles;
+            tally.losses += losses;
+            self.tally.listings += read.listings;
+            seen.problems.extend(read.problems);
+            seen.problems.extend(count.read_again(&self.place, &found));
+        }
+        let control = self.place.list("_rillgate");
         self.tally.records += sent;
         self.tally.rows += counted.rows;
         self.tally.files += seen.files as u64;
@@ -146,17 +191,22 @@ impl Session<'_> {
         assert!(seen.problems.is_empty(), "seen by a reader:\n{}", seen.problems.join("\n"));
         verified.expect_code(0);
         self.flow.expect_exactly_once(&self.place, sent);
+        assert!(wrong.is_empty(), "{}", wrong.join("; "));
         self.flow.cluster.delete_topic(&self.flow.topic);
+        for count in &self.counts {
+            self.flow.cluster.delete_topic(&count.topic);
+        }
     }
 
-    /// Files of each partition in the table, as the reader has seen them.
-    fn published(&self) -> [usize; PARTITIONS] {
-        let mut counts = [0; PARTITIONS];
+    /// Files of each partition in the table, as the reader has seen them; then how far each station's counts are.
+    fn published(&self) -> Vec<u64> {
+        let mut counts = vec![0; PARTITIONS];
         let listed = self.watch.as_ref().map(Watch::files).unwrap_or_default();
         // A name that is none of ours is the watch's to report.
         for file in listed.iter().filter_map(|path| data_file_name(path).ok()) {
             counts[usize::try_from(file.partition).expect("a partition")] += 1;
         }
+        counts.extend(self.readings.iter().flat_map(Reading::progress));
         counts
     }
 
@@ -173,12 +223,32 @@ impl Session<'_> {
             Some(self.configs[i].run_logging("info,rillgate::supervisor=debug,librdkafka=debug,rdkafka=debug"));
     }
 
-    /// Returns when an instance has been told its partitions, if only that there are none.
+    /// Returns when an instance has been told its partitions, if only that there are none, of every pipeline.
     fn join(&mut self, i: usize) {
+        let groups = self.groups();
         until(seconds(60), "an instance to join", || {
             self.expect_running();
-            self.hosts[i].as_ref().is_some_and(|host| host.output().contains(" assigned partitions=")).then_some(())
+            let output = self.hosts[i].as_ref().map_or_else(String::new, Host::output);
+            let joined: BTreeSet<&str> = output.lines().filter_map(assigned_group).collect();
+            groups.iter().all(|group| joined.contains(group.as_str())).then_some(())
         });
+    }
+
+    /// The consumer groups of all pipelines.
+    pub fn groups(&self) -> Vec<String> {
+        std::iter::once(self.flow.group()).chain(self.counts.iter().map(Count::group)).collect()
+    }
+
+    /// The topics of all pipelines.
+    pub fn topics(&self) -> Vec<String> {
+        std::iter::once(&self.flow.topic).chain(self.counts.iter().map(|count| &count.topic)).cloned().collect()
+    }
+
+    /// The tables of those pipelines that write any, by the pipelines' topics.
+    pub fn tables(&self) -> Vec<(String, String)> {
+        let windows = self.counts.iter().filter(|count| count.form == Form::Windows);
+        let windows = windows.map(|count| (count.topic.clone(), count.out.clone()));
+        std::iter::once((self.flow.topic.clone(), TABLE.to_owned())).chain(windows).collect()
     }
 
     /// Returns when an instance has claimed something; what it then does are steps of the protocol.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use support::flow::TABLE;
 use support::store::Place;
 
 /// Where a task was when its process died.
@@ -56,7 +55,7 @@ impl Step {
     }
 }
 
-/// The tasks of a host by what it has written to its log: partition, and the attempt if it has claimed it.
+/// The tasks that a host has of a topic by what it has written to its log: partition, and the attempt if it has claimed it.
 pub fn tasks(output: &str, topic: &str) -> BTreeMap<i32, Option<String>> {
     let number = |partition: &str| partition.strip_prefix(topic)?.strip_prefix('/')?.parse::<i32>().ok();
     let mut tasks = BTreeMap::new();
@@ -75,6 +74,11 @@ pub fn tasks(output: &str, topic: &str) -> BTreeMap<i32, Option<String>> {
     tasks
 }
 
+/// The consumer group, if a line of the log says that partitions of it were given to the host.
+pub fn assigned_group(line: &str) -> Option<&str> {
+    field(line, "group").filter(|_| line.contains(" assigned partitions="))
+}
+
 /// The value of a field in a line of the log, without quotes.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = line.split_once(&format!(" {name}="))?;
@@ -84,11 +88,11 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
-/// Where each of these tasks is, as the store shows it.
-pub fn steps(place: &Place, topic: &str, tasks: &BTreeMap<i32, Option<String>>) -> Vec<Step> {
+/// Where each of these tasks of a pipeline is, as the store shows it. The pipeline is called as its topic.
+pub fn steps(place: &Place, topic: &str, table: &str, tasks: &BTreeMap<i32, Option<String>>) -> Vec<Step> {
     let folder = format!("_rillgate/{topic}/{topic}");
     let control: Vec<String> = place.list(&folder).into_keys().collect();
-    let published = place.list(TABLE);
+    let published = place.list(table);
     let step = |(partition, attempt): (&i32, &Option<String>)| {
         let task = Task { place, folder: format!("{folder}/{partition}/"), control: &control };
         let attempt = attempt.as_deref();

@@ -49,8 +49,17 @@ free_port() {
   fail "found no free port between 10000 and 30000"
 }
 
+# The command line of a process; nothing where there is none, or it has ended.
 command_line() {
-  if [ -d /proc/self ]; then tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" || true; else ps -o args= -p "$1" || true; fi
+  local line
+  if [ ! -d /proc/self ]; then ps -o args= -p "$1" || true; return; fi
+  # In the midst of exec a process has none for a moment, though it lives.
+  for _ in $(seq 100); do
+    line=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" || true)
+    [ -z "$line" ] && grep -q '^State:[[:space:]]*[RSDTt]' "/proc/$1/status" 2>/dev/null || break
+    sleep 0.01
+  done
+  printf '%s' "$line"
 }
 
 # Whether the server of directory $1 runs.

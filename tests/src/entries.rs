@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use support::host::Config;
-use support::kafka::{Cluster, Record};
+use support::kafka::{Cluster, Producer, Record};
 use support::reader::Reader;
 use support::servers::{clone, unique};
 use support::store::Place;
@@ -22,6 +22,8 @@ pub const PARTITIONS: u64 = 3;
 pub const STATIONS: u64 = 7;
 /// Event time between two records: 40 s of it are in a thousand.
 pub const STEP_MS: u64 = 40;
+/// What comes twice comes again after so many others: 4 s of event time.
+pub const AGAIN: u64 = 100;
 /// 2026-01-01T00:00:00Z.
 pub const BEGIN_MS: u64 = 1_767_225_600_000;
 
@@ -50,21 +52,24 @@ impl Entries {
     pub fn send(&self, entries: Range<u64>) {
         let producer = self.cluster.producer();
         for i in entries {
-            let station = i % STATIONS;
-            // Each is up to 20 s out of order.
-            let at = BEGIN_MS + i * STEP_MS - (i * 7919) % 20_000;
-            let value = format!(r#"{{"id":"{i}","station_id":{station},"at":{at}}}"#);
-            // The second of two that are the same comes to another partition, if it may.
-            let partition = |n: u64| if self.by_station { station } else { i / 5 + n } % PARTITIONS;
-            let partition = |n| Some(partition(n) as i32);
-            let record = Record { partition: partition(0), value: Some(value.as_bytes()), ..Record::default() };
-            producer.send(&self.topic, &record);
-            // One in nine comes twice.
-            if i % 9 == 4 {
-                producer.send(&self.topic, &Record { partition: partition(1), ..record });
+            self.send_one(&producer, i, 0);
+            // One in nine comes twice, the second time when other epochs may have begun.
+            if let Some(before) = i.checked_sub(AGAIN).filter(|before| before % 9 == 4) {
+                self.send_one(&producer, before, 1);
             }
         }
         producer.flush();
+    }
+
+    /// The second of two that are the same comes to another partition, if it may.
+    fn send_one(&self, producer: &Producer, i: u64, time: u64) {
+        let station = i % STATIONS;
+        // Each is up to 20 s out of order.
+        let at = BEGIN_MS + i * STEP_MS - (i * 7919) % 20_000;
+        let value = format!(r#"{{"id":"{i}","station_id":{station},"at":{at}}}"#);
+        let partition = if self.by_station { station } else { i / 5 + time } % PARTITIONS;
+        let record = Record { partition: Some(partition as i32), value: Some(value.as_bytes()), ..Record::default() };
+        producer.send(&self.topic, &record);
     }
 
     /// A pipeline with these keys of `aggregate` and this rest.

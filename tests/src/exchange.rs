@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::entries::{BEGIN_MS, Entries, PARTITIONS, STATIONS, Sending, counts, expected, kill_again_and_again};
+use super::entries::{AGAIN, BEGIN_MS, Entries, PARTITIONS, STATIONS, Sending, counts, expected, kill_again_and_again};
 use support::host::{Config, Host};
 use support::kafka::{Received, Record};
 use support::reader::Reader;
@@ -13,7 +13,7 @@ use support::servers::{clone, unique};
 use support::store::Place;
 use support::wait::{seconds, until};
 
-const WINDOWS: &str = r#"time = "at", window = { tumbling = "10s" }, delay = "25s", idle_after = "1s""#;
+const WINDOWS: &str = r#"time = "at", window = { tumbling = "10s" }, delay = "29s", idle_after = "1s""#;
 
 const SINKS: &str = "sink = { table = \"counts\", every = \"200ms\" }\noutputs = { late = { table = \"late\" } }";
 
@@ -82,7 +82,7 @@ fn a_running_count_through_an_exchange_is_exact_after_twenty_kills() {
     }
     // Without `dedup` those that came twice count twice.
     let mut expected = expected(sent);
-    (0..sent).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
+    (0..sent - AGAIN).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
     assert_eq!(last, expected);
     let sent_states = cluster.read_committed(&topic(&entries));
     let is_state = |record: &Received| {
@@ -240,7 +240,6 @@ fn a_pipeline_does_not_change_its_mind_about_the_exchange() {
     let with = entries.config(&place, aggregate, rest);
     entries.send(0..100);
     with.catch_up(seconds(60));
-    let doubles = (0..100).filter(|i| i % 9 == 4).count() as u64;
     let last = |place: &Place| {
         let mut reader = Reader::open(place, "counts", "parquet");
         reader
@@ -249,7 +248,7 @@ fn a_pipeline_does_not_change_its_mind_about_the_exchange() {
             .map(|row| row[0].as_u64().unwrap())
             .sum::<u64>()
     };
-    assert_eq!(last(&place), 100 + doubles, "all of it has come through when it ends");
+    assert_eq!(last(&place), 100, "all of it has come through when it ends");
     let ended = without.host(&["run", "--until-caught-up"]).ends_within(seconds(60)).expect_code(1);
     assert!(ended.output.contains("exchange = \"kafka\""), "{}", ended.output);
     let shown = with.host(&["state", "show", &entries.topic]).ends_within(seconds(30)).expect_code(0).output;

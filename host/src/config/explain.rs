@@ -4,8 +4,6 @@ use super::schema;
 use super::secret::is_secret;
 use super::tree::Path;
 
-/// Keys that a later version will know.
-const LATER: [&str; 3] = ["aggregate", "dedup", "schema_registry"];
 /// How many choices are listed in a hint; past that, only the nearest.
 const MAX_CHOICES: usize = 24;
 
@@ -50,11 +48,7 @@ pub(super) fn explain(path: &Path, message: &str) -> Explained {
         if all.is_empty() {
             all = schema::keys(&parent);
         }
-        let hint = match LATER.contains(&name.as_str()) {
-            true => Some("not in this version of rillgate".to_owned()),
-            false => choices("keys", &name, &all),
-        };
-        return Explained::Wrong { message: format!("{UNKNOWN}`{name}`"), hint };
+        return Explained::Wrong { message: format!("{UNKNOWN}`{name}`"), hint: choices("keys", &name, &all) };
     }
     if message.starts_with("unknown variant `") {
         let message = format!("`{name}` is none of the values it can have");

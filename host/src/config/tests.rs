@@ -1,5 +1,7 @@
 //! Whole files: what is wrong with them, where, and what they mean. One `check(text, expect)`.
 
+mod aggregate;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

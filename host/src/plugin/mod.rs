@@ -28,7 +28,7 @@ mod transform;
 mod wasi;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use aggregate::Aggregate;
 pub use chain::{Chain, Dead, Refusal, Step};

@@ -51,6 +51,8 @@ pub struct Consumer {
 
 /// What librdkafka calls back.
 pub struct Context {
+    /// The group's name: two pipelines may read one topic.
+    group: String,
     owner: OnceLock<Arc<dyn Owner>>,
     consumer: OnceLock<Weak<BaseConsumer<Context>>>,
     /// What this member has of the group's partitions.
@@ -66,6 +68,7 @@ impl Consumer {
     /// seconds.
     pub fn connect(options: SourceOptions) -> Result<Self, SourceError> {
         let context = Context {
+            group: options.group.clone(),
             owner: OnceLock::new(),
             consumer: OnceLock::new(),
             held: Mutex::default(),
@@ -319,11 +322,11 @@ impl ConsumerContext for Context {
             .collect();
         let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            tracing::info!(partitions = names.join(" "), "assigned");
+            tracing::info!(partitions = names.join(" "), group = self.group, "assigned");
             self.assign(consumer, partitions);
         } else {
             let lost = consumer.assignment_lost();
-            tracing::info!(partitions = names.join(" "), lost, "revoked");
+            tracing::info!(partitions = names.join(" "), group = self.group, lost, "revoked");
             self.give_back(consumer, &partitions, lost);
         }
     }

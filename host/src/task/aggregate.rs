@@ -1,5 +1,8 @@
 //! The groups of a task: what it folds rows into, gives out, and writes down to go on from.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
 use bytes::Bytes;

@@ -9,11 +9,11 @@ use super::{LOOK, Resources};
 /// Since when a partition has nothing new, as far as the broker knows.
 pub(super) struct Idle {
     /// When its last message came.
-    since: Instant,
+    pub(super) since: Instant,
     /// The broker was asked where the partition ends, and when that was.
-    asked: Option<(Instant, oneshot::Receiver<Option<i64>>)>,
+    pub(super) asked: Option<(Instant, oneshot::Receiver<Option<i64>>)>,
     /// Until when the broker has nothing to be asked.
-    next: Instant,
+    pub(super) next: Instant,
 }
 
 impl Idle {

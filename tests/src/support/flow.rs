@@ -68,11 +68,16 @@ impl Flow {
 
     /// The pipeline: through the railway's plugin into Parquet by day, a commit each `every`.
     pub fn config(&self, place: &Place, every: &str) -> Config {
+        Config::new(&self.cluster, place, &self.section(every))
+    }
+
+    /// The same as a section of pipelines.toml, for a configuration that has others beside it.
+    pub fn section(&self, every: &str) -> String {
         let Self { topic, pipeline, .. } = self;
         let plugin = clone().join("plugins/railway.wasm");
         let plugin = plugin.display();
         assert!(clone().join("plugins/railway.wasm").is_file(), "{plugin} is missing: run `make build`");
-        let pipelines = format!(
+        format!(
             r#"[pipeline.{pipeline}]
 topic = "{topic}"
 decode = {{ format = "json" }}
@@ -80,8 +85,7 @@ columns = {{ id = "utf8", train_id = "utf8", station = "utf8", timestamp = "time
 transform = [{{ plugin = '{plugin}', settings = {{ topic = "passenger_flow" }} }}]
 sink = {{ table = "{TABLE}", format = "parquet", partition_by = ["date"], every = "{every}" }}
 "#
-        );
-        Config::new(&self.cluster, place, &pipelines)
+        )
     }
 
     /// Sends these records and returns when the broker has them.
@@ -181,14 +185,18 @@ impl Producing {
 
     /// Begins with record 0; 50 times a second, if not less often, this many.
     pub fn paced(flow: &Flow, burst: u64) -> Self {
-        let flow = flow.clone();
+        let (flow, producer) = (flow.clone(), flow.cluster.producer());
+        Self::by(burst, move |records| flow.send(&producer, records))
+    }
+
+    /// The same with records of another kind: `send` returns when the broker has them.
+    pub fn by(burst: u64, send: impl Fn(Range<u64>) + Send + 'static) -> Self {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let producer = flow.cluster.producer();
             let mut sent = 0;
             // The pace leaves the others some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
-                flow.send(&producer, sent..sent + burst);
+                send(sent..sent + burst);
                 sent += burst;
             }
             sent

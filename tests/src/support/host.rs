@@ -1,6 +1,7 @@
 //! The `rillgate` command as a process: started, signalled, killed, awaited.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -183,6 +184,27 @@ impl Host {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()?.div_ceil(1024))
+    }
+
+    /// Its metrics, as Prometheus gets them.
+    pub fn metrics(&self) -> String {
+        let address = super::wait::until(Duration::from_secs(30), "the address of its page", || {
+            let output = self.output();
+            let (_, rest) = output.split_once("http://")?;
+            rest.split_once("/ shows the pipelines").map(|(address, _)| address.to_owned())
+        });
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: rillgate\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answer
+    }
+
+    /// The sum of a metric over its labels; 0 where there is none.
+    pub fn metric(&self, name: &str) -> f64 {
+        let of = |line: &str| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?.1.parse::<f64>().ok();
+        self.metrics().lines().filter_map(of).sum()
     }
 
     /// What it has written so far, both streams.

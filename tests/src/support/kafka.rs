@@ -16,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::servers::servers;
 use super::store::runtime;
+use super::wait::until;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -62,7 +63,8 @@ impl Cluster {
         format!("[kafka]\n{}", lines.concat())
     }
 
-    /// Makes a topic with properties of its own (`retention.ms`, `cleanup.policy` ...).
+    /// Makes a topic with properties of its own (`retention.ms`, `cleanup.policy` ...). Returns when the broker tells of it, which is
+    /// a moment later than that it is made.
     pub fn create_topic(&self, name: &str, partitions: i32, properties: &[(&str, &str)]) {
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (name, value) in properties {
@@ -70,6 +72,12 @@ impl Cluster {
         }
         let results = runtime().block_on(self.admin().create_topics([&topic], &AdminOptions::new()));
         results.unwrap().remove(0).unwrap();
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        until(TIMEOUT, name, || {
+            let metadata = consumer.fetch_metadata(Some(name), TIMEOUT).ok()?;
+            let told = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none())?;
+            (told.partitions().len() == partitions as usize).then_some(())
+        });
     }
 
     /// Removes a topic and everything in it.
@@ -151,6 +159,21 @@ impl Cluster {
         found
     }
 
+    /// Reads a topic from its beginning, committed records only, and goes on as more come.
+    pub fn follow_committed(&self, topic: &str) -> Following {
+        let mut config = self.config();
+        config.set("group.id", super::servers::unique("reader")).set("isolation.level", "read_committed");
+        config.set("auto.offset.reset", "error").set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        Following { consumer }
+    }
+
     /// How many members of a consumer group have partitions now, if the group is not about to share them out anew.
     pub fn members_with_partitions(&self, group: &str) -> usize {
         let consumer: BaseConsumer = self.config().create().unwrap();
@@ -179,6 +202,22 @@ impl Cluster {
         let mut config = ClientConfig::new();
         config.extend(self.properties.iter().cloned());
         config
+    }
+}
+
+/// A reader that stays.
+pub struct Following {
+    consumer: BaseConsumer,
+}
+
+impl Following {
+    /// The next record, if one comes within `bound`. A broker that is away is waited for.
+    pub fn next(&self, bound: Duration) -> Option<Received> {
+        match self.consumer.poll(bound)? {
+            Ok(message) => Some(Received::of(&message)),
+            Err(KafkaError::MessageConsumption(error)) if error != RDKafkaErrorCode::AutoOffsetReset => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod http;
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +64,10 @@ struct Shared {
     mode_changed: Condvar,
     link: Mutex<Link>,
     trap: Mutex<Option<Trap>>,
-    connections: Mutex<Vec<TcpStream>>,
+    /// Those that are open, by numbers of their own.
+    connections: Mutex<HashMap<u64, TcpStream>>,
+    /// How many there have been.
+    count: AtomicU64,
     /// Connections refused, requests answered with 503, answers lost.
     faults: AtomicU64,
 }
@@ -94,6 +98,7 @@ impl Proxy {
             link: Mutex::default(),
             trap: Mutex::default(),
             connections: Mutex::default(),
+            count: AtomicU64::new(0),
             faults: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -141,7 +146,7 @@ impl Proxy {
 
     /// Cuts the connections that are open.
     pub fn cut(&self) {
-        for connection in lock(&self.shared.connections).drain(..) {
+        for (_, connection) in lock(&self.shared.connections).drain() {
             // One that has been closed meanwhile can't be shut down, and need not be.
             let _ = connection.shutdown(Shutdown::Both);
         }
@@ -200,7 +205,8 @@ impl Shared {
         };
         // Requests and answers of a few bytes should not wait for company.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        lock(&self.connections).push(to_cut);
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        lock(&self.connections).insert(number, to_cut);
         if self.mode() == Mode::Refuse || self.mode() == Mode::Unavailable {
             // The mode changed, and the connections were cut, before this one was among them.
             let _ = client.shutdown(Shutdown::Both);
@@ -227,6 +233,7 @@ impl Shared {
             self.faults.fetch_add(u64::from(lost), Ordering::SeqCst);
             goes_on && !lost
         });
+        lock(&self.connections).remove(&number);
     }
 
     /// Takes the time that so many bytes take.
@@ -294,6 +301,18 @@ mod tests {
         let mut answer = vec![0; text.len()];
         connection.read_exact(&mut answer).ok()?;
         String::from_utf8(answer).ok()
+    }
+
+    /// A long run has more of them than a process may have open.
+    #[test]
+    fn connections_that_are_over_are_not_kept() {
+        let proxy = Proxy::before(&echo());
+        for _ in 0..5 {
+            let mut connection = TcpStream::connect(proxy.address()).unwrap();
+            assert_eq!(ask(&mut connection, "here").as_deref(), Some("here"));
+        }
+        let over = || lock(&proxy.shared.connections).is_empty().then_some(());
+        super::super::wait::until(Duration::from_secs(30), "the connections to be forgotten", over);
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 {"view": name, "glob": path, "format": "parquet" | "csv" | "jsonl"}  makes a view over files, Hive partitions as columns
 {"sql": text}                                                       {"rows": [[...], ...]}
-{"ids": file, "column": name, "as": name}                           {"rows": count, "doubles": [[id, first name, this name], ...]}
-                                                                    across all files given so far; names are for people
+{"ids": file, "columns": [name, ...], "values": [name, ...],        {"rows": count, "doubles": [[id, first name, this name], ...],
+ "as": name}                                                         "found": [[value of an id column, ..., of a value column, ...], ...]}
+                                                                    doubles across all files given so far; names are for people; rows
+                                                                    are found where values are asked for; times are numbers, in the
+                                                                    file's unit
 """
 
 import json
 import sys
 
 import duckdb
+import pyarrow
 import pyarrow.parquet
 
 READ = {
@@ -28,6 +32,10 @@ def plain(value):
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
+def numbers(column):
+    return column.cast(pyarrow.int64()) if pyarrow.types.is_timestamp(column.type) else column
+
+
 def answer(request):
     if "view" in request:
         source = READ[request["format"]].format(request["glob"].replace("'", "''"))
@@ -36,18 +44,21 @@ def answer(request):
     if "sql" in request:
         rows = connection.execute(request["sql"]).fetchall()
         return {"rows": [[plain(value) for value in row] for row in rows]}
-    file, column, name = request["ids"], request["column"], request["as"]
+    file, columns, name = request["ids"], request["columns"], request["as"]
     # Not by way of a dataset: a folder named `date=...` above the file would be read as a column.
-    ids = pyarrow.parquet.ParquetFile(file).read(columns=[column]).column(column).to_pylist()
+    table = pyarrow.parquet.ParquetFile(file).read(columns=columns + request["values"])
+    read = [numbers(table.column(column)).to_pylist() for column in columns + request["values"]]
+    ids = read[0] if len(columns) == 1 else list(zip(*read[: len(columns)]))
     doubles = []
     for id in ids:
         before = first_seen.setdefault(id, name)
         if before is not name:
-            doubles.append([id, before, name])
+            doubles.append([id if len(columns) == 1 else " ".join(map(str, id)), before, name])
     # Twice in one file is a double too.
     if len(set(ids)) != len(ids):
         doubles.append(["several ids", name, name])
-    return {"rows": len(ids), "doubles": doubles[:10]}
+    found = list(zip(*read)) if request["values"] else []
+    return {"rows": len(ids), "doubles": doubles[:10], "found": found}
 
 
 for line in sys.stdin:

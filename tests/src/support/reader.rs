@@ -107,9 +107,16 @@ impl Default for Ids {
 impl Ids {
     /// Looks at column `column` of one more Parquet file, which messages call `name`.
     pub fn add(&mut self, file: &Path, column: &str, name: &str) -> Added {
-        let answer = self.python.ask(&json!({ "ids": file, "column": column, "as": name }));
+        self.add_rows(file, &[column], &[], name).0
+    }
+
+    /// The same with ids of several columns. Where values are asked for it says the rows, too: the columns of their ids, then the
+    /// values. Times are numbers, in the file's unit.
+    pub fn add_rows(&mut self, file: &Path, ids: &[&str], values: &[&str], name: &str) -> (Added, Vec<Vec<Value>>) {
+        let answer = self.python.ask(&json!({ "ids": file, "columns": ids, "values": values, "as": name }));
         let doubles = answer["doubles"].as_array().unwrap().iter().map(Value::to_string).collect();
-        Added { rows: answer["rows"].as_u64().unwrap(), doubles }
+        let found: Vec<Vec<Value>> = serde_json::from_value(answer["found"].clone()).unwrap();
+        (Added { rows: answer["rows"].as_u64().unwrap(), doubles }, found)
     }
 }
 

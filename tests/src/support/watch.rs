@@ -10,8 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::reader::Ids;
 use super::store::Place;
+
+/// Looks at a row, and says what is wrong with it.
+type Check = Box<dyn FnMut(&[Value]) -> Option<String> + Send>;
 
 /// Looks at one table until it is told to finish.
 #[derive(Debug)]
@@ -37,14 +42,25 @@ pub struct Seen {
 
 impl Watch {
     /// Looks at the Parquet files of `folder`, whose column `id` says which record a row is.
-    pub fn start(place: &Place, folder: &str, id: &str) -> Self {
-        let (place, folder, id) = (place.clone(), folder.to_owned(), id.to_owned());
+    pub fn start(place: &Place, folder: &str, id: &'static str) -> Self {
+        Self::start_checking(place, folder, &[id], &[], Box::new(|_| None))
+    }
+
+    /// The same where several columns say which row it is; `check` is given each row, once: those columns, and then these values.
+    pub fn start_checking(
+        place: &Place,
+        folder: &str,
+        ids: &[&'static str],
+        values: &'static [&'static str],
+        check: Check,
+    ) -> Self {
+        let (id, place, folder) = (ids.to_vec(), place.clone(), folder.to_owned());
         let (stop, stopped) = mpsc::channel::<()>();
         let so_far: Arc<Mutex<(u64, Vec<String>)>> = Arc::default();
         let known = Arc::clone(&so_far);
         let thread = std::thread::spawn(move || {
-            let mut table =
-                Table { place, folder, id, ids: Ids::default(), files: BTreeMap::new(), seen: Seen::default() };
+            let (ids, files, seen) = (Ids::default(), BTreeMap::new(), Seen::default());
+            let mut table = Table { place, folder, id, values, check, ids, files, seen };
             // The pace leaves the writers some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                 table.look();
@@ -83,7 +99,9 @@ impl Watch {
 struct Table {
     place: Place,
     folder: String,
-    id: String,
+    id: Vec<&'static str>,
+    values: &'static [&'static str],
+    check: Check,
     ids: Ids,
     /// Path -> size of what has been looked at.
     files: BTreeMap<String, u64>,
@@ -126,9 +144,10 @@ impl Table {
         }
         let copy = tempfile::Builder::new().suffix(".parquet").tempfile().unwrap();
         std::fs::write(copy.path(), bytes).unwrap();
-        let added = self.ids.add(copy.path(), &self.id, path);
+        let (added, rows) = self.ids.add_rows(copy.path(), &self.id, self.values, path);
         self.seen.rows += added.rows;
         self.seen.problems.extend(added.doubles.iter().map(|double| format!("an id twice: {double}")));
+        self.seen.problems.extend(rows.iter().filter_map(|row| Some(format!("{path}: {}", (self.check)(row)?))));
     }
 }
 

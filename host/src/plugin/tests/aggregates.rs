@@ -202,8 +202,9 @@ fn an_instance_goes_on_after_an_error_and_is_replaced_after_nonsense() {
     assert_eq!(first("unreachable"), [false; 3]);
 }
 
-#[test]
-fn time_is_the_calls() {
+/// An aggregate of groups as [`groups_schema`] has them, whose answers begin with the time of the call as `passengers`, in
+/// nanoseconds.
+pub(crate) fn telling_time() -> Aggregate {
     let code = "(i64.store (i32.load offset=36 (local.get $columns)) (call $now))";
     let keep = Keep { in_update: code, in_merge: code, in_finish: code, ..Keep::default() }.code();
     let guest = Guest {
@@ -215,7 +216,12 @@ fn time_is_the_calls() {
         code: &format!("(import \"wasi\" \"now\" (func $now (result i64))) {keep}"),
         ..Guest::default()
     };
-    let mut aggregate = open_aggregate(&load(&guest.build()).unwrap(), &limits()).unwrap();
+    open_aggregate(&load(&guest.build()).unwrap(), &limits()).unwrap()
+}
+
+#[test]
+fn time_is_the_calls() {
+    let mut aggregate = telling_time();
     let seen = |batch: RecordBatch| batch.column(1).as_any().downcast_ref::<Int64Array>().unwrap().value(0);
     assert_eq!(seen(update(&mut aggregate, 9).unwrap().states), 1_700_000_000_123_000_000);
     assert_eq!(seen(aggregate.merge(&batch(9), &batch(9), now()).unwrap()), 1_700_000_000_123_000_000);

@@ -16,7 +16,7 @@ use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
 use guest::Guest;
 pub(super) use guest::identity;
 
-mod aggregates;
+pub(crate) mod aggregates;
 mod chain;
 mod hostile;
 mod load;
@@ -64,7 +64,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-pub(super) fn batch(rows: usize) -> RecordBatch {
+pub(crate) fn batch(rows: usize) -> RecordBatch {
     let station: StringArray = (0..rows).map(|row| Some(format!("Süd {row}"))).collect();
     let passengers: Int64Array = (0..rows as i64).map(Some).collect();
     let duration: Float64Array = (0..rows).map(|row| (row % 3 != 1).then_some(row as f64 / 4.0)).collect();

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Request {
     /// A whole staged file.
     Stage,
+    /// A file of what an aggregate remembers.
+    State,
     /// An entry of a commit log: a CLAIM or a COMMIT.
     Entry,
     /// The beginning of a copy to a final name.
@@ -24,7 +26,8 @@ pub enum Request {
 
 impl Request {
     /// All of them, in the order of an epoch.
-    pub const ALL: [Self; 6] = [Self::Stage, Self::Entry, Self::BeginCopy, Self::Copy, Self::Publish, Self::Remove];
+    pub const ALL: [Self; 7] =
+        [Self::Stage, Self::State, Self::Entry, Self::BeginCopy, Self::Copy, Self::Publish, Self::Remove];
 
     /// Whether these bytes, as they came from a client, begin such a request. Clients begin a write with each request.
     pub(super) fn begins(self, bytes: &[u8]) -> bool {
@@ -39,6 +42,7 @@ impl Request {
         }
         match self {
             Self::Stage => method == "PUT" && has("/stage/"),
+            Self::State => method == "PUT" && has("/state/"),
             Self::Entry => method == "PUT" && has("/log/"),
             Self::BeginCopy => method == "POST" && has("?uploads") && !has("/stage/"),
             Self::Copy => method == "PUT" && has("partNumber=") && !has("/stage/"),
@@ -87,6 +91,7 @@ mod tests {
     fn requests_are_told_from_one_another() {
         for (line, expected) in [
             ("PUT /b/lake/_rillgate/p/t/0/stage/a1/7 HTTP/1.1", Some(Request::Stage)),
+            ("PUT /b/lake/_rillgate/p/t/0/state/a1-7 HTTP/1.1", Some(Request::State)),
             ("PUT /b/lake/_rillgate/p/t/0/log/00000000000000000001.json HTTP/1.1", Some(Request::Entry)),
             ("POST /b/lake/t/date%3D2026-01-01/t-0-0-0.parquet?uploads= HTTP/1.1", Some(Request::BeginCopy)),
             ("PUT /b/lake/t/t-0-0-0.parquet?partNumber=1&uploadId=x HTTP/1.1", Some(Request::Copy)),
