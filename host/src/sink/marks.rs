@@ -73,6 +73,8 @@ impl Marks {
                 return Err(Failure::Refused(reason));
             }
             if Instant::now() > deadline {
+                // It may have lost sight of the brokers for good: whoever asks next asks by another.
+                *lock(&self.reader) = None;
                 return Err(Failure::Over(reason));
             }
             std::thread::sleep(SOON);

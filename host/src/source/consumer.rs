@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::brokers::Brokers;
 use super::offsets::Offsets;
 use super::options::SourceOptions;
 use super::queue::PartitionQueue;
@@ -57,6 +58,7 @@ pub struct Context {
     consumer: OnceLock<Weak<BaseConsumer<Context>>>,
     /// What this member has of the group's partitions.
     held: Mutex<BTreeSet<TopicPartition>>,
+    brokers: Brokers,
     /// The last refusal to authenticate.
     refused: Mutex<Option<String>>,
     /// The last error of any broker.
@@ -72,6 +74,7 @@ impl Consumer {
             owner: OnceLock::new(),
             consumer: OnceLock::new(),
             held: Mutex::default(),
+            brokers: Brokers::new(options.servers()),
             refused: Mutex::default(),
             trouble: Mutex::default(),
         };
@@ -167,6 +170,9 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>, stop: &AtomicBool) {
     let context = consumer.context();
     while !stop.load(Ordering::Relaxed) {
         poll_once(consumer);
+        if context.brokers.tell(consumer) {
+            tracing::debug!(group = context.group, "told of the brokers again");
+        }
         let wanted = context.owner().map(|owner| owner.wanted()).unwrap_or_default();
         let wanted: Vec<TopicPartition> = {
             let held = lock(&context.held);
@@ -310,6 +316,9 @@ impl ClientContext for Context {
             _ => tracing::warn!(%error, reason, "Kafka"),
         }
         *lock(&self.trouble) = Some(reason.to_owned());
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.brokers.are_away();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! No type of rdkafka leaves this module.
 
+mod brokers;
 pub mod consumer;
 pub mod offsets;
 pub mod options;
