@@ -75,6 +75,11 @@ impl Changes {
         self.files.push(entries);
     }
 
+    /// Whether there are any files.
+    pub fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// The slots that changed since the last file; some may have left.
     pub fn open(&self) -> &[u32] {
         &self.open.slots
