@@ -76,7 +76,7 @@ impl KeyRows {
                 Cells::Bits(bits) => into.extend([2, bits.value(row).into()]),
                 Cells::Words(words) => cell(into, &words[row].to_le_bytes()),
                 Cells::Longs(longs) => cell(into, &longs[row].to_le_bytes()),
-                Cells::Texts { offsets, bytes } => cell(into, &bytes[offsets[row] as usize..offsets[row + 1] as usize]),
+                Cells::Texts { offsets, bytes } => text(into, bytes, offsets[row] as usize, offsets[row + 1] as usize),
             }
         }
     }
@@ -122,6 +122,21 @@ fn cell(into: &mut Vec<u8>, bytes: &[u8]) {
     }
     into.push(length as u8);
     into.extend_from_slice(bytes);
+}
+
+/// The cell `bytes[from..to]`. Most are short, and a copy of a fixed size is no call.
+fn text(into: &mut Vec<u8>, bytes: &[u8], from: usize, to: usize) {
+    const SHORT: usize = 16;
+    let length = to - from;
+    match bytes.get(from..from + SHORT).and_then(|bytes| <&[u8; SHORT]>::try_from(bytes).ok()) {
+        Some(short) if length <= SHORT => {
+            into.push(length as u8 + 1);
+            let end = into.len() + length;
+            into.extend_from_slice(short);
+            into.truncate(end);
+        }
+        _ => cell(into, &bytes[from..to]),
+    }
 }
 
 /// Takes the next cell off a key; `None` for null.
@@ -272,5 +287,86 @@ impl Decoded {
         };
         let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
         Ok(make_array(array.nulls(nulls).align_buffers(true).build()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{COLUMN_TYPES, data_type};
+    use arrow::array::{
+        BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
+        TimestampMicrosecondArray,
+    };
+
+    /// Rows of every type; one of them null, texts of up to 300 bytes.
+    fn batch() -> RecordBatch {
+        let fields: Vec<_> =
+            COLUMN_TYPES.iter().map(|name| Field::new(*name, data_type(name).unwrap(), true)).collect();
+        let rows = || [0, 3, -7, 126, 127, 300, 128].map(|n| (n != 3).then_some(n)).into_iter();
+        let texts: Vec<_> = rows().map(|n| n.map(|n: i32| "x".repeat(n.unsigned_abs() as usize))).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(BooleanArray::from_iter(rows().map(|n| n.map(|n| n % 2 == 0)))),
+            Arc::new(Int32Array::from_iter(rows())),
+            Arc::new(Int64Array::from_iter(rows().map(|n| n.map(|n| i64::from(n) << 40)))),
+            Arc::new(Float32Array::from_iter(rows().map(|n| n.map(|n| n as f32)))),
+            Arc::new(Float64Array::from_iter(rows().map(|n| n.map(|n| f64::from(n) / 3.0)))),
+            Arc::new(StringArray::from_iter(texts.iter().map(|text| text.as_deref()))),
+            Arc::new(BinaryArray::from_iter(texts.iter().map(|text| text.as_deref().map(str::as_bytes)))),
+            Arc::new(Date32Array::from_iter(rows())),
+            Arc::new(TimestampMicrosecondArray::from_iter(rows().map(|n| n.map(i64::from))).with_timezone("UTC")),
+        ];
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    fn keys(columns: &KeyColumns, batch: &RecordBatch) -> Vec<Vec<u8>> {
+        let rows = columns.rows(batch).unwrap();
+        let all = rows.all(0..batch.num_rows());
+        let one = |row| rows.get(row, &mut vec![9]).to_vec();
+        let keys: Vec<Vec<u8>> = (0..batch.num_rows()).map(one).collect();
+        assert!((0..keys.len()).all(|row| keys[row] == all.get(row)));
+        keys
+    }
+
+    #[test]
+    fn keys_of_every_type_come_back_as_columns_out_of_slices_too() {
+        let batch = batch();
+        let columns = KeyColumns::new(&batch.schema(), &COLUMN_TYPES.map(str::to_owned)).unwrap();
+        for slice in [batch.clone(), batch.slice(1, 4), batch.slice(3, 4), batch.slice(2, 0)] {
+            let keys = keys(&columns, &slice);
+            let back = columns.columns(keys.iter().map(Vec::as_slice)).unwrap();
+            assert_eq!(RecordBatch::try_new(batch.schema(), back).unwrap(), slice);
+        }
+        assert_eq!(keys(&columns, &batch)[3..5], keys(&columns, &batch.slice(3, 2)));
+    }
+
+    #[test]
+    fn what_differs_anywhere_is_another_key() {
+        let two = |a: [Option<&str>; 5], b: [Option<&str>; 5]| {
+            let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter(a)), Arc::new(StringArray::from_iter(b))];
+            let fields = ["a", "b"].map(|name| Field::new(name, data_type("utf8").unwrap(), true));
+            RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns).unwrap()
+        };
+        let batch = two(
+            [Some("ab"), Some("a"), Some(""), None, Some("\0")],
+            [Some("c"), Some("bc"), Some("abc"), Some("abc"), Some("\0")],
+        );
+        let columns = KeyColumns::new(&batch.schema(), &["a".to_owned(), "b".to_owned()]).unwrap();
+        let all = keys(&columns, &batch);
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        // Nulls first, and by columns: not as the bytes are.
+        let order = columns.order(all.iter().map(Vec::as_slice)).unwrap();
+        let mut places: Vec<usize> = (0..5).collect();
+        places.sort_by(|&a, &b| order.cmp(a, b));
+        assert_eq!(places, [3, 2, 4, 1, 0]);
+    }
+
+    #[test]
+    fn columns_of_other_types_are_refused() {
+        let batch = batch();
+        let columns = KeyColumns::new(&batch.schema(), &["int32".to_owned()]).unwrap();
+        assert!(columns.rows_of([batch.column(1)]).is_ok());
+        assert!(columns.rows_of([batch.column(2)]).is_err());
     }
 }

@@ -53,6 +53,14 @@ pub(super) fn spread(tag: u32) -> u64 {
     u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// What lies together since it is looked at together.
+#[derive(Debug)]
+struct Slot {
+    /// `None` for one that is free.
+    key: Option<Box<[u8]>>,
+    span: Span,
+}
+
 /// Keys and their slots.
 #[derive(Debug)]
 pub struct Keys {
@@ -60,9 +68,7 @@ pub struct Keys {
     /// Whoever sends records doesn't know it, so can't choose keys that collide.
     seed: u64,
     table: HashTable<Entry>,
-    /// By slot; `None` for one that is free.
-    keys: Vec<Option<Box<[u8]>>>,
-    spans: Vec<Span>,
+    slots: Vec<Slot>,
     free: Vec<u32>,
     ends: Ends,
     key_bytes: usize,
@@ -75,8 +81,7 @@ impl Keys {
             lookup,
             seed: RandomState::new().hash_one(0_u64),
             table: HashTable::new(),
-            keys: Vec::new(),
-            spans: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
             ends: Ends::default(),
             key_bytes: 0,
@@ -95,18 +100,18 @@ impl Keys {
 
     /// About how much memory it takes.
     pub fn memory_bytes(&self) -> usize {
-        let slot = size_of::<Option<Box<[u8]>>>() + size_of::<Span>() + 2 * size_of::<u32>();
-        self.key_bytes + self.table.capacity() * (size_of::<Entry>() + 1) + self.keys.capacity() * slot
+        let slot = size_of::<Slot>() + 2 * size_of::<u32>();
+        self.key_bytes + self.table.capacity() * (size_of::<Entry>() + 1) + self.slots.capacity() * slot
     }
 
     /// The bytes of a slot's key; `None` for a slot that is free.
     pub fn key(&self, slot: u32) -> Option<&[u8]> {
-        self.keys.get(slot as usize)?.as_deref()
+        self.slots.get(slot as usize)?.key.as_deref()
     }
 
     /// The span of a slot.
     pub fn span(&self, slot: u32) -> Span {
-        self.spans[slot as usize]
+        self.slots[slot as usize].span
     }
 
     /// The slot of a key, and whether it is new.
@@ -132,8 +137,8 @@ impl Keys {
 
     /// Gives a live key another end.
     pub fn set_end(&mut self, slot: u32, end: i64) {
-        if self.spans[slot as usize].end != end {
-            self.spans[slot as usize].end = end;
+        if self.slots[slot as usize].span.end != end {
+            self.slots[slot as usize].span.end = end;
             self.ends.note(slot, end);
         }
     }
@@ -156,19 +161,18 @@ impl Keys {
 
     fn find_tagged(&self, tag: u32, key: &[u8], start: i64) -> Option<u32> {
         let same = |entry: &Entry| {
-            entry.tag == tag && self.spans[entry.slot as usize].start == start && self.key(entry.slot) == Some(key)
+            let slot = &self.slots[entry.slot as usize];
+            entry.tag == tag && slot.span.start == start && slot.key.as_deref() == Some(key)
         };
         Some(self.table.find(spread(tag), same)?.slot)
     }
 
     fn add(&mut self, tag: u32, key: &[u8], span: Span) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.keys.push(None);
-            self.spans.push(Span::ALWAYS);
-            (self.keys.len() - 1) as u32
+            self.slots.push(Slot { key: None, span });
+            (self.slots.len() - 1) as u32
         });
-        self.keys[slot as usize] = Some(key.into());
-        self.spans[slot as usize] = span;
+        self.slots[slot as usize] = Slot { key: Some(key.into()), span };
         self.key_bytes += key.len();
         self.table.insert_unique(spread(tag), Entry { tag, slot }, Entry::hash);
         self.ends.note(slot, span.end);
@@ -178,14 +182,14 @@ impl Keys {
     /// Gives a live key another span. For [`Lookup::ByKey`]: otherwise it couldn't be found again.
     pub fn set_span(&mut self, slot: u32, span: Span) {
         debug_assert_eq!(self.lookup, Lookup::ByKey);
-        self.spans[slot as usize] = span;
+        self.slots[slot as usize].span = span;
         self.ends.note(slot, span.end);
     }
 
     /// Frees a slot.
     pub fn remove(&mut self, slot: u32) {
-        let Some(key) = self.keys[slot as usize].take() else { return };
-        let tag = self.tag(&key, self.spans[slot as usize].start);
+        let Some(key) = self.slots[slot as usize].key.take() else { return };
+        let tag = self.tag(&key, self.slots[slot as usize].span.start);
         if let Ok(found) = self.table.find_entry(spread(tag), |entry| entry.slot == slot) {
             found.remove();
         }
@@ -200,7 +204,7 @@ impl Keys {
     /// The slots whose end is in `(after, until]`, each once, in ascending order of their slots.
     pub fn ending(&self, after: i64, until: i64) -> Vec<u32> {
         let is_ending = |slot: &u32| {
-            let end = self.spans[*slot as usize].end;
+            let end = self.slots[*slot as usize].span.end;
             self.key(*slot).is_some() && after < end && end <= until
         };
         let mut slots = self.ends.within(after, until);
@@ -215,8 +219,8 @@ impl Keys {
         for slot in self.ending(i64::MIN, until) {
             self.remove(slot);
         }
-        let (keys, spans) = (&self.keys, &self.spans);
-        self.ends.forget(until, |slot| keys[slot as usize].is_none() || spans[slot as usize].end <= until);
+        let slots = &self.slots;
+        self.ends.forget(until, |slot| slots[slot as usize].key.is_none() || slots[slot as usize].span.end <= until);
     }
 
     /// All live slots.

@@ -260,3 +260,104 @@ fn file_schema(hasher: &SipHasher13) -> SchemaRef {
     let key = [(DIGEST_KEY.to_owned(), format!("{:032x}", u128::from_le_bytes(hasher.key())))];
     Arc::new(Schema::new_with_metadata(fields, key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{decode, encode};
+    use arrow::array::Int64Array;
+
+    const SECOND: i64 = 1 << 20;
+
+    fn batch(values: std::ops::Range<i64>) -> RecordBatch {
+        let schema = Schema::new(vec![Field::new("n", data_type("int64").unwrap(), false)]);
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from_iter_values(values))]).unwrap()
+    }
+
+    fn seen() -> Seen {
+        Seen::new(KeyColumns::new(&batch(0..0).schema(), &["n".to_owned()]).unwrap())
+    }
+
+    /// Whether each is new.
+    fn note(seen: &mut Seen, values: std::ops::Range<i64>, until: impl Fn(i64) -> i64) -> Vec<bool> {
+        let rows = seen.rows(&batch(values.clone())).unwrap();
+        let note = |(row, value)| {
+            let digest = seen.digest(&rows, row);
+            match seen.note(digest, until(value)) {
+                Noted::New(slot) => {
+                    seen.note_change(slot);
+                    true
+                }
+                Noted::Known(..) => false,
+            }
+        };
+        values.enumerate().map(note).collect()
+    }
+
+    #[test]
+    fn rows_are_known_until_they_are_over() {
+        let mut seen = seen();
+        let until = |value: i64| value * SECOND;
+        assert_eq!(note(&mut seen, 1..1001, until), [true; 1000]);
+        assert_eq!(note(&mut seen, 1..1001, until), [false; 1000]);
+        seen.forget_before(500 * SECOND + 5);
+        assert_eq!(seen.len(), 501, "of the second that it is in nothing goes");
+        assert_eq!(note(&mut seen, 1..1001, until).iter().filter(|new| **new).count(), 499);
+        seen.cut(500 * SECOND).unwrap();
+        assert_eq!(seen.len(), 500);
+        // An end that has moved counts where it is now.
+        let rows = seen.rows(&batch(600..601)).unwrap();
+        let digest = seen.digest(&rows, 0);
+        let Noted::Known(slot, end) = seen.note(digest, 0) else { panic!("it is known") };
+        assert_eq!(end, 600 * SECOND);
+        seen.set_until(slot, 2000 * SECOND);
+        seen.forget_before(1001 * SECOND);
+        assert_eq!(seen.len(), 1);
+        assert_eq!(note(&mut seen, 599..602, until), [true, false, true]);
+        seen.cut(3000 * SECOND).unwrap();
+        assert!(seen.is_empty() && seen.digests.is_empty());
+    }
+
+    #[test]
+    fn what_was_written_is_known_again_and_under_its_own_key_only() {
+        let mut first = seen();
+        let mut files = Vec::new();
+        for from in [0, 2000, 2500] {
+            note(&mut first, from..from + 1000, |value| value);
+            let Delta { kept, file } = first.cut(-1).unwrap().unwrap();
+            files.truncate(kept);
+            files.push(encode(&file.unwrap(), "test").unwrap());
+        }
+        let read = |file: &bytes::Bytes, seen: &Seen| decode(file.clone(), "test", seen.file_schema()).unwrap();
+        let mut second = seen();
+        let own = second.file_schema().clone();
+        for file in &files {
+            second.restore(&read(file, &second), |until| until < 500).unwrap();
+        }
+        assert_eq!(second.len(), 2000);
+        assert_eq!(note(&mut second, 0..500, |value| value), [true; 500], "they were over");
+        assert_eq!(note(&mut second, 500..1000, |value| value), [false; 500]);
+        assert_eq!(note(&mut second, 2000..3500, |value| value), [false; 1500]);
+
+        let mut other = seen();
+        note(&mut other, 0..1, |value| value);
+        let foreign = encode(&other.cut(-1).unwrap().unwrap().file.unwrap(), "test").unwrap();
+        let error = second.restore(&read(&foreign, &second), |_| true).unwrap_err();
+        assert!(error.to_string().contains("under two keys"), "{error}");
+        let plain = own.as_ref().clone().with_metadata(std::collections::HashMap::<String, String>::new());
+        let without = RecordBatch::new_empty(Arc::new(plain));
+        let error = seen().restore(&[without], |_| true).unwrap_err();
+        assert!(error.to_string().contains("without the key"), "{error}");
+    }
+
+    #[test]
+    fn each_table_draws_a_key_of_its_own() {
+        let mut digests = std::collections::HashSet::new();
+        for _ in 0..100 {
+            let mut seen = seen();
+            let rows = seen.rows(&batch(7..8)).unwrap();
+            digests.insert(seen.digest(&rows, 0));
+        }
+        assert_eq!(digests.len(), 100);
+    }
+}

@@ -58,3 +58,61 @@ impl Dedup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
+    use super::*;
+    use crate::batch::{Field, data_type};
+
+    const SECOND: i64 = 1_000_000;
+
+    /// An epoch may be long: what is over is not remembered until its end.
+    #[test]
+    fn what_is_remembered_is_bounded_within_an_epoch() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", data_type("int64").unwrap(), false)]));
+        let mut dedup = Dedup::new(&schema, &["n".to_owned()]).unwrap();
+        let mut watermark = Watermark { at_us: i64::MIN, delay_us: 10 * SECOND };
+        for at in 0..1000 {
+            let values = Int64Array::from_iter_values(at * 10..at * 10 + 10);
+            let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
+            for again in [false, true] {
+                let keys = dedup.begin(&rows, watermark).unwrap();
+                let until = (at + 1) * SECOND;
+                let first = (0..10).filter(|&row| dedup.is_first(&keys, row, until, watermark)).count();
+                assert_eq!(first, if again { 0 } else { 10 }, "at second {at}");
+                watermark.saw(at * SECOND);
+                dedup.keep();
+            }
+            // Ten seconds, and one that isn't over as a whole.
+            assert!(dedup.seen.len() <= 130, "{} rows at second {at}", dedup.seen.len());
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_not_folded_is_forgotten() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", data_type("int64").unwrap(), false)]));
+        let mut dedup = Dedup::new(&schema, &["n".to_owned()]).unwrap();
+        let values = Int64Array::from(vec![1, 1, 2, 1]);
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
+        let at = |at_us| Watermark { at_us, delay_us: 0 };
+        let judge = |dedup: &mut Dedup, rows_of: &[(usize, i64, i64)]| {
+            let keys = dedup.begin(&rows, at(i64::MIN)).unwrap();
+            let judged: Vec<bool> =
+                rows_of.iter().map(|&(row, until, now)| dedup.is_first(&keys, row, until, at(now))).collect();
+            judged
+        };
+        assert_eq!(judge(&mut dedup, &[(0, 10, 0), (1, 10, 0), (2, 10, 0), (3, 30, 20)]), [true, false, true, true]);
+        dedup.forget();
+        assert!(dedup.seen.is_empty());
+        assert_eq!(judge(&mut dedup, &[(0, 10, 0)]), [true]);
+        dedup.keep();
+        // It was over, and is new once more: not if that is taken back.
+        assert_eq!(judge(&mut dedup, &[(1, 30, 10)]), [true]);
+        dedup.forget();
+        assert_eq!(judge(&mut dedup, &[(1, 30, 9), (3, 30, 10)]), [false, true]);
+    }
+}

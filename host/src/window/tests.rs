@@ -260,8 +260,7 @@ fn actual(options: &WindowOptions, epochs: &[Vec<Vec<Row>>], rng: &mut Rng) -> O
             aggregation = new();
             let (groups, seen) = aggregation.tables();
             let read = |files: &[bytes::Bytes], schema: Option<&SchemaRef>| {
-                let decode =
-                    |file: &bytes::Bytes| state::decode(file.clone(), "test", schema.unwrap()).unwrap();
+                let decode = |file: &bytes::Bytes| state::decode(file.clone(), "test", schema.unwrap()).unwrap();
                 files.iter().map(decode).collect::<Vec<_>>()
             };
             let groups = read(&files[0], Some(groups.file_schema()));
