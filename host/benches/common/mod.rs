@@ -54,10 +54,11 @@ pub fn record(name: &str, value: f64, unit: &str) {
 }
 
 /// What a reader of the results wants to know, and how the names begin that say it. What fits nowhere comes last.
-const CHAPTERS: [(&str, &[&str]); 4] = [
+const CHAPTERS: [(&str, &[&str]); 5] = [
     ("The whole way", &["pipeline_", "window_", "plugin_over_", "latency_", "start_"]),
     ("A stage alone", &["fetch_", "decode_", "crossing_", "plugin_", "encode_", "commit_"]),
     ("What it grows with", &["columns_", "batch_", "record_", "partitions_", "memory_"]),
+    ("What state costs", &["state_"]),
     ("Beside others", &[""]),
 ];
 

@@ -27,7 +27,7 @@ pub(super) struct ShowArgs {
     pipeline: String,
     #[command(flatten)]
     config: ConfigArgs,
-    /// The rows that `dedup` remembers, in place of the groups.
+    /// The digests of the rows that `dedup` remembers, in place of the groups.
     #[arg(long)]
     seen: bool,
     /// How many rows to print of each task.

@@ -19,6 +19,9 @@ const MAX_JOINS: u64 = 64 << 10;
 /// The same of all functions together. CPython has 390,019, SpiderMonkey 784,921.
 const MAX_ALL_JOINS: u64 = 4 << 20;
 
+/// All bounds on code.
+pub(super) const ALL: [u64; 4] = [MAX_FUNCTION_BYTES as u64, MAX_ENTRIES, MAX_JOINS, MAX_ALL_JOINS];
+
 /// Refuses code that would take more to compile than any honest plugin; `Err` says which.
 pub(super) fn check(file: &[u8]) -> Result<(), String> {
     let malformed = |error: BinaryReaderError| format!("it is no valid component: {error}");

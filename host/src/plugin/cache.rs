@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::Component;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::PluginError;
+use super::{PluginError, bounds};
 
 const CHECKSUM_BYTES: usize = size_of::<u128>();
 
@@ -22,7 +22,7 @@ pub(super) struct Cache {
     folder: PathBuf,
     /// The user whose files are trusted: the one that this process runs as.
     user: u32,
-    /// Hash of all that compiled code depends on beside the plugin.
+    /// Hash of all that compiled code depends on beside the plugin, and of the bounds that the plugin was held to.
     engine: u64,
 }
 
@@ -41,6 +41,8 @@ impl Cache {
         }
         let mut hasher = Xxh3::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        // What was compiled under wider bounds is looked at again.
+        bounds::ALL.hash(&mut hasher);
         Ok(Self { user, engine: hasher.finish(), folder })
     }
 

@@ -6,12 +6,18 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
+use super::seen::DIGEST;
+use super::table::{KEY, VALUE};
 use crate::batch::{RecordBatch, Schema};
 
 /// Under this name the footer says whose state it is.
 const OWNER: &str = "rillgate.state";
+
+/// Rows that are read at once.
+const BATCH_ROWS: usize = 8192;
 
 /// Why a file can't be taken for a part of a task's state.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +48,13 @@ pub enum FileError {
 /// # Errors
 /// None that Parquet should have.
 pub fn encode(batch: &RecordBatch, owner: &str) -> Result<Bytes, FileError> {
+    // Digests are all different, and as random as can be: nothing makes them smaller.
+    let digests = || ColumnPath::from(format!("{KEY}{DIGEST}"));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_column_compression(digests(), Compression::UNCOMPRESSED)
+        .set_column_dictionary_enabled(digests(), false)
+        .set_column_statistics_enabled(digests(), EnabledStatistics::None)
         .set_key_value_metadata(Some(vec![KeyValue::new(OWNER.to_owned(), owner.to_owned())]))
         .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
@@ -56,7 +67,7 @@ pub fn encode(batch: &RecordBatch, owner: &str) -> Result<Bytes, FileError> {
 /// # Errors
 /// See [`FileError`].
 pub fn decode_any(bytes: Bytes) -> Result<Vec<RecordBatch>, FileError> {
-    let batches = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
+    let batches = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(BATCH_ROWS).build()?;
     let wrong = |error: arrow::error::ArrowError| ParquetError::General(error.to_string());
     batches.map(|batch| Ok(batch.map_err(wrong)?)).collect()
 }
@@ -77,20 +88,22 @@ pub fn decode(bytes: Bytes, owner: &str, schema: &Schema) -> Result<Vec<RecordBa
     let file = builder.schema().clone();
     let has = |field: &crate::batch::Field| {
         let same = file.field_with_name(field.name());
-        same.map_or(field.name().starts_with(super::table::VALUE), |same| same.data_type() == field.data_type())
+        same.map_or(field.name().starts_with(VALUE), |same| same.data_type() == field.data_type())
     };
     let known = |field: &crate::batch::Field| schema.field_with_name(field.name()).is_ok();
     if !schema.fields().iter().all(|field| has(field)) || !file.fields().iter().all(|field| known(field)) {
         return Err(FileError::Columns { found: describe(&file), expected: describe(schema) });
     }
+    // The file's own: what it says of itself beside its columns.
+    let schema = std::sync::Arc::new(schema.clone().with_metadata(file.metadata().clone()));
     let mut batches = Vec::new();
-    for batch in builder.build()? {
+    for batch in builder.with_batch_size(BATCH_ROWS).build()? {
         let batch = batch.map_err(|error| ParquetError::General(error.to_string()))?;
         let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
             Some(column) => column.clone(),
             None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
         });
-        let batch = RecordBatch::try_new(std::sync::Arc::new(schema.clone()), columns.collect());
+        let batch = RecordBatch::try_new(std::sync::Arc::clone(&schema), columns.collect());
         batches.push(batch.map_err(|error| ParquetError::General(error.to_string()))?);
     }
     Ok(batches)

@@ -1,17 +1,15 @@
 //! Keys and their slots: dense numbers that whatever is kept for a key is indexed by.
 //!
-//! A key is bytes (columns in Arrow's row format) and the span of event time that it holds for: the window of a group, or the
+//! A key is bytes (see `key_columns`) and the span of event time that it holds for: the window of a group, or the
 //! time that a record is remembered for. What never happens: a slot changes its number while its key lives; two live
 //! slots have the same bytes and the same start.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Ends are looked for by buckets of 2^20 microseconds, about a second.
-const BUCKET_BITS: u32 = 20;
+use super::ends::Ends;
 
 /// Microseconds of event time, since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +34,43 @@ pub enum Lookup {
     ByKey,
 }
 
+/// A slot, and what tells most others from it without a look at their keys: neither looking for one nor growing goes to the keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) tag: u32,
+    pub(super) slot: u32,
+}
+
+impl Entry {
+    /// What the table goes by: its low bits and its highest seven.
+    pub(super) fn hash(&self) -> u64 {
+        spread(self.tag)
+    }
+}
+
+/// All 64 bits depend on the tag.
+pub(super) fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// What lies together since it is looked at together.
+#[derive(Debug)]
+struct Slot {
+    /// `None` for one that is free.
+    key: Option<Box<[u8]>>,
+    span: Span,
+}
+
 /// Keys and their slots.
 #[derive(Debug)]
 pub struct Keys {
     lookup: Lookup,
     /// Whoever sends records doesn't know it, so can't choose keys that collide.
     seed: u64,
-    table: HashTable<u32>,
-    /// By slot; `None` for one that is free.
-    keys: Vec<Option<Box<[u8]>>>,
-    spans: Vec<Span>,
+    table: HashTable<Entry>,
+    slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Slots by the bucket of their end. Where an end has moved or a slot was freed, what is here is out of date: whoever reads it
-    /// looks at the slot.
-    ends: BTreeMap<i64, Vec<u32>>,
+    ends: Ends,
     key_bytes: usize,
 }
 
@@ -60,10 +81,9 @@ impl Keys {
             lookup,
             seed: RandomState::new().hash_one(0_u64),
             table: HashTable::new(),
-            keys: Vec::new(),
-            spans: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
-            ends: BTreeMap::new(),
+            ends: Ends::default(),
             key_bytes: 0,
         }
     }
@@ -80,32 +100,32 @@ impl Keys {
 
     /// About how much memory it takes.
     pub fn memory_bytes(&self) -> usize {
-        let slot = size_of::<Option<Box<[u8]>>>() + size_of::<Span>() + 2 * size_of::<u32>();
-        self.key_bytes + self.table.capacity() * (size_of::<u32>() + 1) + self.keys.capacity() * slot
+        let slot = size_of::<Slot>() + 2 * size_of::<u32>();
+        self.key_bytes + self.table.capacity() * (size_of::<Entry>() + 1) + self.slots.capacity() * slot
     }
 
     /// The bytes of a slot's key; `None` for a slot that is free.
     pub fn key(&self, slot: u32) -> Option<&[u8]> {
-        self.keys.get(slot as usize)?.as_deref()
+        self.slots.get(slot as usize)?.key.as_deref()
     }
 
     /// The span of a slot.
     pub fn span(&self, slot: u32) -> Span {
-        self.spans[slot as usize]
+        self.slots[slot as usize].span
     }
 
     /// The slot of a key, and whether it is new.
     pub fn find_or_add(&mut self, key: &[u8], span: Span) -> (u32, bool) {
-        let hash = hash(self.lookup, self.seed, key, span.start);
-        match self.find_hashed(hash, key, span.start) {
+        let tag = self.tag(key, span.start);
+        match self.find_tagged(tag, key, span.start) {
             Some(slot) => (slot, false),
-            None => (self.add(hash, key, span), true),
+            None => (self.add(tag, key, span), true),
         }
     }
 
     /// The slot of a key.
     pub fn find(&self, key: &[u8], start: i64) -> Option<u32> {
-        self.find_hashed(hash(self.lookup, self.seed, key, start), key, start)
+        self.find_tagged(self.tag(key, start), key, start)
     }
 
     /// The slot of a key, which is put there with this span if it isn't, or given its end.
@@ -117,51 +137,60 @@ impl Keys {
 
     /// Gives a live key another end.
     pub fn set_end(&mut self, slot: u32, end: i64) {
-        if self.spans[slot as usize].end != end {
-            self.spans[slot as usize].end = end;
-            self.note_end(slot);
+        if self.slots[slot as usize].span.end != end {
+            self.slots[slot as usize].span.end = end;
+            self.ends.note(slot, end);
         }
     }
 
     /// All slots of the same bytes, for [`Lookup::ByKey`].
     pub fn find_all(&self, key: &[u8]) -> impl Iterator<Item = u32> {
         debug_assert_eq!(self.lookup, Lookup::ByKey);
-        let slots = self.table.iter_hash(hash(self.lookup, self.seed, key, 0));
-        slots.copied().filter(move |&slot| self.key(slot) == Some(key))
+        let tag = self.tag(key, 0);
+        let slots = self.table.iter_hash(spread(tag)).filter(move |entry| entry.tag == tag);
+        slots.map(|entry| entry.slot).filter(move |&slot| self.key(slot) == Some(key))
     }
 
-    fn find_hashed(&self, hash: u64, key: &[u8], start: i64) -> Option<u32> {
-        let same = |&slot: &u32| self.spans[slot as usize].start == start && self.key(slot) == Some(key);
-        self.table.find(hash, same).copied()
+    fn tag(&self, key: &[u8], start: i64) -> u32 {
+        let seed = match self.lookup {
+            Lookup::ByStart => self.seed ^ start as u64,
+            Lookup::ByKey => self.seed,
+        };
+        xxh3_64_with_seed(key, seed) as u32
     }
 
-    fn add(&mut self, hash: u64, key: &[u8], span: Span) -> u32 {
+    fn find_tagged(&self, tag: u32, key: &[u8], start: i64) -> Option<u32> {
+        let same = |entry: &Entry| {
+            let slot = &self.slots[entry.slot as usize];
+            entry.tag == tag && slot.span.start == start && slot.key.as_deref() == Some(key)
+        };
+        Some(self.table.find(spread(tag), same)?.slot)
+    }
+
+    fn add(&mut self, tag: u32, key: &[u8], span: Span) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.keys.push(None);
-            self.spans.push(Span::ALWAYS);
-            (self.keys.len() - 1) as u32
+            self.slots.push(Slot { key: None, span });
+            (self.slots.len() - 1) as u32
         });
-        self.keys[slot as usize] = Some(key.into());
-        self.spans[slot as usize] = span;
+        self.slots[slot as usize] = Slot { key: Some(key.into()), span };
         self.key_bytes += key.len();
-        let rehash = rehash(self.lookup, self.seed, &self.keys, &self.spans);
-        self.table.insert_unique(hash, slot, rehash);
-        self.note_end(slot);
+        self.table.insert_unique(spread(tag), Entry { tag, slot }, Entry::hash);
+        self.ends.note(slot, span.end);
         slot
     }
 
     /// Gives a live key another span. For [`Lookup::ByKey`]: otherwise it couldn't be found again.
     pub fn set_span(&mut self, slot: u32, span: Span) {
         debug_assert_eq!(self.lookup, Lookup::ByKey);
-        self.spans[slot as usize] = span;
-        self.note_end(slot);
+        self.slots[slot as usize].span = span;
+        self.ends.note(slot, span.end);
     }
 
     /// Frees a slot.
     pub fn remove(&mut self, slot: u32) {
-        let Some(key) = self.keys[slot as usize].take() else { return };
-        let hash = hash(self.lookup, self.seed, &key, self.spans[slot as usize].start);
-        if let Ok(found) = self.table.find_entry(hash, |&other| other == slot) {
+        let Some(key) = self.slots[slot as usize].key.take() else { return };
+        let tag = self.tag(&key, self.slots[slot as usize].span.start);
+        if let Ok(found) = self.table.find_entry(spread(tag), |entry| entry.slot == slot) {
             found.remove();
         }
         self.key_bytes -= key.len();
@@ -172,24 +201,14 @@ impl Keys {
         }
     }
 
-    fn note_end(&mut self, slot: u32) {
-        let end = self.spans[slot as usize].end;
-        if end != i64::MAX {
-            self.ends.entry(end >> BUCKET_BITS).or_default().push(slot);
-        }
-    }
-
     /// The slots whose end is in `(after, until]`, each once, in ascending order of their slots.
     pub fn ending(&self, after: i64, until: i64) -> Vec<u32> {
-        if after >= until {
-            return Vec::new();
-        }
-        let buckets = self.ends.range(after >> BUCKET_BITS..=until >> BUCKET_BITS);
         let is_ending = |slot: &u32| {
-            let end = self.spans[*slot as usize].end;
+            let end = self.slots[*slot as usize].span.end;
             self.key(*slot).is_some() && after < end && end <= until
         };
-        let mut slots: Vec<u32> = buckets.flat_map(|(_, slots)| slots).copied().filter(is_ending).collect();
+        let mut slots = self.ends.within(after, until);
+        slots.retain(is_ending);
         slots.sort_unstable();
         slots.dedup();
         slots
@@ -200,31 +219,13 @@ impl Keys {
         for slot in self.ending(i64::MIN, until) {
             self.remove(slot);
         }
-        // All that is left of these is out of date. The last bucket may hold later ends.
-        self.ends = self.ends.split_off(&(until >> BUCKET_BITS));
-        let (keys, spans) = (&self.keys, &self.spans);
-        if let Some(last) = self.ends.get_mut(&(until >> BUCKET_BITS)) {
-            last.retain(|&slot| keys[slot as usize].is_some() && spans[slot as usize].end > until);
-        }
+        let slots = &self.slots;
+        self.ends.forget(until, |slot| slots[slot as usize].key.is_none() || slots[slot as usize].span.end <= until);
     }
 
     /// All live slots.
     pub fn live(&self) -> impl Iterator<Item = u32> {
-        self.table.iter().copied()
-    }
-}
-
-fn hash(lookup: Lookup, seed: u64, key: &[u8], start: i64) -> u64 {
-    match lookup {
-        Lookup::ByStart => xxh3_64_with_seed(key, seed ^ start as u64),
-        Lookup::ByKey => xxh3_64_with_seed(key, seed),
-    }
-}
-
-fn rehash(lookup: Lookup, seed: u64, keys: &[Option<Box<[u8]>>], spans: &[Span]) -> impl Fn(&u32) -> u64 {
-    move |&slot| {
-        let key = keys[slot as usize].as_deref().unwrap_or_default();
-        hash(lookup, seed, key, spans[slot as usize].start)
+        self.table.iter().map(|entry| entry.slot)
     }
 }
 

@@ -4,13 +4,16 @@
 
 mod changes;
 mod columns;
+mod ends;
 mod file;
 mod key_columns;
 mod keys;
+mod seen;
 mod table;
 
 pub use columns::Columns;
 pub use file::{FileError, decode, decode_any, encode};
-pub use key_columns::{KeyColumns, KeyRows};
+pub use key_columns::{KeyBytes, KeyColumns, KeyRows};
 pub use keys::{Keys, Lookup, Span};
+pub use seen::{Noted, Seen};
 pub use table::{Delta, Table};

@@ -14,9 +14,9 @@ use super::keys::{Keys, Lookup, Span};
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
 
 /// Columns of a file beside those of keys and values.
-const START: &str = "window_start";
-const END: &str = "window_end";
-const GONE: &str = "gone";
+pub(super) const START: &str = "window_start";
+pub(super) const END: &str = "window_end";
+pub(super) const GONE: &str = "gone";
 /// What the names of key columns begin with in a file, and those of values.
 pub(super) const KEY: &str = "key.";
 pub(super) const VALUE: &str = "value.";
@@ -88,12 +88,22 @@ impl Table {
     /// # Errors
     /// None that Arrow should have.
     pub fn all(&self) -> Result<RecordBatch, ArrowError> {
-        let mut slots: Vec<u32> = self.keys.live().collect();
-        slots.sort_unstable_by(|&a, &b| {
-            let order = |slot: u32| (self.keys.key(slot), self.keys.span(slot).start);
-            order(a).cmp(&order(b))
-        });
+        let slots = self.sorted(self.keys.live().collect(), |span| span.start, true)?;
         self.file(&Entries { slots, gone: Vec::new() })
+    }
+
+    /// These slots in the order of what `time` says of their spans and of their keys; of their keys first where it says so.
+    ///
+    /// # Errors
+    /// None that Arrow should have.
+    pub fn sorted(&self, slots: Vec<u32>, time: fn(Span) -> i64, keys_first: bool) -> Result<Vec<u32>, ArrowError> {
+        let order = self.key_columns.order(slots.iter().filter_map(|&slot| self.keys.key(slot)))?;
+        let mut places: Vec<usize> = (0..slots.len()).collect();
+        places.sort_unstable_by(|&a, &b| {
+            let (by_key, [a, b]) = (order.cmp(a, b), [a, b].map(|place| time(self.keys.span(slots[place]))));
+            if keys_first { by_key.then(a.cmp(&b)) } else { a.cmp(&b).then(by_key) }
+        });
+        Ok(places.into_iter().map(|place| slots[place]).collect())
     }
 
     /// The columns of a file: those of the key with `key.` before their names, `window_start`, `window_end`, `gone`, and the
@@ -147,6 +157,7 @@ impl Table {
         for batch in batches {
             let key_count = self.key_columns.schema().fields().len();
             let keys = self.key_columns.rows_of(&batch.columns()[..key_count])?;
+            let mut key = Vec::new();
             let times = |at: usize| batch.column(key_count + at).as_primitive_opt::<TimestampMicrosecondType>();
             let gone = batch.column(key_count + 2).as_boolean_opt();
             let (Some(starts), Some(ends), Some(gone)) = (times(0), times(1), gone) else {
@@ -160,10 +171,11 @@ impl Table {
             for row in 0..batch.num_rows() {
                 let start = time(starts, row, Span::ALWAYS.start);
                 let span = Span { start, end: time(ends, row, Span::ALWAYS.end) };
-                let known = self.keys.find(keys.get(row), start);
+                let key = keys.get(row, &mut key);
+                let known = self.keys.find(key, start);
                 if gone.value(row) {
                     known.into_iter().for_each(|slot| self.keys.remove(slot));
-                    entries.gone.push((keys.get(row).into(), start));
+                    entries.gone.push((key.into(), start));
                     continue;
                 }
                 if is_over(span) {
@@ -171,7 +183,7 @@ impl Table {
                     continue;
                 }
                 // A span that has grown at its end has the same start.
-                let slot = self.keys.put(keys.get(row), span);
+                let slot = self.keys.put(key, span);
                 rows.push(row as u32);
                 slots.push(slot);
             }

@@ -214,7 +214,7 @@ impl Groups {
     pub(super) fn size(&self) -> (usize, usize) {
         let (groups, seen) = self.aggregation.tables();
         let bytes = |table: &state::Table| table.keys.memory_bytes() + table.values.memory_bytes();
-        (groups.keys.len(), bytes(groups) + seen.map_or(0, bytes))
+        (groups.keys.len(), bytes(groups) + seen.map_or(0, state::Seen::memory_bytes))
     }
 
     /// Moves event time on where nothing new has come for long enough, and the broker says that nothing is there up to `position`.
@@ -290,11 +290,11 @@ fn read(aggregation: &Aggregation, owner: &str, stored: &StoredState) -> Result<
     let (groups, seen) = aggregation.tables();
     let mut restored = Restored { watermark_us: stored.committed.watermark_us, ..Restored::default() };
     for (file, content) in stored.committed.files.iter().zip(&stored.files) {
-        let (files, table) = match (file.table.as_str(), seen) {
-            (SEEN, Some(seen)) => (&mut restored.seen, seen),
-            _ => (&mut restored.groups, groups),
+        let (files, schema) = match (file.table.as_str(), seen) {
+            (SEEN, Some(seen)) => (&mut restored.seen, seen.file_schema()),
+            _ => (&mut restored.groups, groups.file_schema()),
         };
-        let batches = state::decode(content.clone(), owner, table.file_schema());
+        let batches = state::decode(content.clone(), owner, schema);
         files.push(batches.map_err(|error| (file.path.clone(), error))?);
     }
     Ok(restored)

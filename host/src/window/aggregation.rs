@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{BooleanArray, BooleanBufferBuilder, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::error::ArrowError;
 
 use super::dedup::Dedup;
@@ -11,7 +11,7 @@ use super::event_time::{Watermark, times};
 use super::groups::Touched;
 use super::{Emit, Fold, Refused, Window, WindowOptions, session};
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
-use crate::state::{Delta, KeyColumns, Lookup, Span, Table};
+use crate::state::{Delta, KeyColumns, Lookup, Seen, Span, Table};
 
 /// Columns of a windowed group beside its keys.
 pub(super) const WINDOW_START: &str = "window_start";
@@ -121,7 +121,7 @@ impl Aggregation {
         }
         if let Some(seen) = &mut self.seen {
             for file in &restored.seen {
-                seen.table.restore(file, |span| watermark.is_past(span.end, 0))?;
+                seen.seen.restore(file, |until| watermark.is_past(until, 0))?;
             }
         }
         Ok(())
@@ -133,8 +133,8 @@ impl Aggregation {
     }
 
     /// The groups, and the rows remembered.
-    pub fn tables(&self) -> (&Table, Option<&Table>) {
-        (&self.groups, self.seen.as_ref().map(|seen| &seen.table))
+    pub fn tables(&self) -> (&Table, Option<&Seen>) {
+        (&self.groups, self.seen.as_ref().map(|dedup| &dedup.seen))
     }
 
     /// No more rows are expected from before it, microseconds; `None` before the first row.
@@ -162,13 +162,14 @@ impl Aggregation {
         let odd = |error: ArrowError| Refused::Row(error.to_string());
         let times = self.time.map(|column| times(rows, column)).transpose().map_err(Refused::Row)?;
         let keys = self.groups.key_columns.rows(rows).map_err(odd)?;
-        let seen_keys = self.seen.as_ref().map(|seen| seen.rows(rows)).transpose().map_err(odd)?;
+        let before = self.watermark;
+        let seen_rows = self.seen.as_mut().map(|seen| seen.begin(rows, before)).transpose().map_err(odd)?;
         let lateness = self.options.allowed_lateness_us;
         let window = self.options.window;
         let judged = window.is_some() || self.seen.is_some();
         let (mut late, mut duplicates) = (Vec::new(), 0);
         let (mut taken, mut numbers) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
-        let mut in_sessions = Vec::new();
+        let (mut in_sessions, mut key) = (Vec::new(), Vec::new());
         self.touched.begin();
         for row in 0..rows.num_rows() {
             let time = times.map_or(0, |times| times.value(row));
@@ -182,15 +183,16 @@ impl Aggregation {
                     continue;
                 }
                 let until = last_end.saturating_add(lateness);
-                if let (Some(seen), Some(keys)) = (&mut self.seen, &seen_keys)
-                    && !seen.is_first(keys.get(row), until, watermark)
+                if let (Some(seen), Some(rows)) = (&mut self.seen, &seen_rows)
+                    && !seen.is_first(rows, row, until, watermark)
                 {
                     duplicates += 1;
                     continue;
                 }
             }
+            let key = keys.get(row, &mut key);
             let mut group = |span: Span| {
-                let (slot, is_new) = self.groups.keys.find_or_add(keys.get(row), span);
+                let (slot, is_new) = self.groups.keys.find_or_add(key, span);
                 taken.push(row as u32);
                 numbers.push(self.touched.number(slot, is_new));
             };
@@ -204,15 +206,22 @@ impl Aggregation {
             session::fold(&mut self.groups, rows, &keys, &in_sessions, gap_us, lateness, fold)?;
         } else if !taken.is_empty() {
             self.touched.plain(&mut numbers);
-            let all = taken.len() == rows.num_rows() && late.is_empty() && duplicates == 0;
-            let taken = if all && matches!(window, None | Some(Window::Tumbling { .. })) {
-                rows.clone()
+            // Each row once at most, and in their order: what stays in its place is copied as a whole.
+            let once = matches!(window, None | Some(Window::Tumbling { .. }));
+            let taken = if once && taken.len() == rows.num_rows() {
+                Ok(rows.clone())
+            } else if once {
+                let mut mask = BooleanBufferBuilder::new(rows.num_rows());
+                mask.append_n(rows.num_rows(), false);
+                taken.iter().for_each(|&row| mask.set_bit(row as usize, true));
+                filter_record_batch(rows, &BooleanArray::new(mask.finish(), None))
             } else {
-                take_record_batch(rows, &UInt32Array::from(taken)).map_err(|error| {
-                    self.touched.forget(&mut self.groups);
-                    odd(error)
-                })?
+                take_record_batch(rows, &UInt32Array::from(taken))
             };
+            let taken = taken.map_err(|error| {
+                self.touched.forget(&mut self.groups);
+                odd(error)
+            })?;
             self.touched.fold(&mut self.groups, &taken, &numbers, fold)?;
         }
         let late =
@@ -231,7 +240,7 @@ impl Aggregation {
     /// # Errors
     /// When the fold fails: nothing has changed then.
     pub fn finish<F: Fold>(&mut self, fold: &mut F) -> Result<Vec<RecordBatch>, Refused<F::Error>> {
-        let due = self.due();
+        let due = self.due().map_err(|error| Refused::Row(error.to_string()))?;
         let finish = |slots: &[u32]| {
             let groups = self.rows_of(slots).map_err(|error| Refused::Row(error.to_string()))?;
             fold.finish(&groups, &self.groups.values.gather(slots)).map_err(Refused::Fold)
@@ -239,10 +248,10 @@ impl Aggregation {
         due.chunks(FINISH_ROWS).map(finish).collect()
     }
 
-    fn due(&self) -> Vec<u32> {
+    fn due(&self) -> Result<Vec<u32>, ArrowError> {
         let keys = &self.groups.keys;
         let changed = || self.groups.changes.open().iter().copied().filter(|&slot| keys.key(slot).is_some());
-        let mut due: Vec<u32> = match self.options.emit {
+        let due: Vec<u32> = match self.options.emit {
             Emit::Change => changed().collect(),
             Emit::Close => {
                 let ended = keys.ending(self.given_out_us, self.watermark.at_us);
@@ -250,8 +259,7 @@ impl Aggregation {
                 ended.into_iter().chain(again).collect()
             }
         };
-        due.sort_unstable_by(|&a, &b| (keys.span(a).end, keys.key(a)).cmp(&(keys.span(b).end, keys.key(b))));
-        due
+        self.groups.sorted(due, |span| span.end, false)
     }
 
     /// Key columns, and windows.
@@ -278,10 +286,7 @@ impl Aggregation {
         let at = self.watermark.at_us;
         self.given_out_us = at;
         self.groups.keys.remove_ended(at.saturating_sub(self.options.allowed_lateness_us));
-        if let Some(seen) = &mut self.seen {
-            seen.table.keys.remove_ended(at);
-        }
-        let seen = self.seen.as_mut().map(|seen| seen.table.cut()).transpose()?.flatten();
+        let seen = self.seen.as_mut().map(|dedup| dedup.seen.cut(at)).transpose()?.flatten();
         Ok(Deltas { watermark_us: self.watermark_us(), groups: self.groups.cut()?, seen })
     }
 }

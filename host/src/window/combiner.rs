@@ -77,11 +77,13 @@ impl Combiner {
         let keys = self.key_columns.rows(rows).map_err(odd)?;
         let mut groups = Keys::new(Lookup::ByStart);
         let (mut taken, mut group_of_row) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
+        let mut key = Vec::new();
         for row in 0..rows.num_rows() {
+            let key = keys.get(row, &mut key);
             // Slots of a table that nothing leaves are the numbers of the groups.
             let mut group = |span: Span| {
                 taken.push(row as u32);
-                group_of_row.push(groups.find_or_add(keys.get(row), span).0);
+                group_of_row.push(groups.find_or_add(key, span).0);
             };
             match (self.window, times) {
                 (Some(window), Some(times)) => window.of(times.value(row)).for_each(group),

@@ -4,57 +4,115 @@ use arrow::error::ArrowError;
 
 use super::event_time::Watermark;
 use crate::batch::{RecordBatch, Schema};
-use crate::state::{KeyColumns, KeyRows, Lookup, Span, Table};
+use crate::state::{KeyColumns, KeyRows, Noted, Seen};
 
 /// Rows are remembered for as long as their like wouldn't be late.
 #[derive(Debug)]
 pub(super) struct Dedup {
-    pub(super) table: Table,
+    pub(super) seen: Seen,
     /// Slots of the batch at hand, and until when they were remembered before it; `None` for new ones.
     fresh: Vec<(u32, Option<i64>)>,
 }
 
 impl Dedup {
     pub(super) fn new(table: &Schema, columns: &[String]) -> Result<Self, ArrowError> {
-        let none = std::sync::Arc::new(Schema::empty());
-        let table = Table::new(KeyColumns::new(table, columns)?, &none, Lookup::ByStart);
-        Ok(Self { table, fresh: Vec::new() })
+        Ok(Self { seen: Seen::new(KeyColumns::new(table, columns)?), fresh: Vec::new() })
     }
 
-    pub(super) fn rows(&self, rows: &RecordBatch) -> Result<KeyRows, ArrowError> {
-        self.table.key_columns.rows(rows)
+    /// Begins a batch: what is over by then is forgotten, so that no more is remembered in a long epoch than in a short one.
+    pub(super) fn begin(&mut self, rows: &RecordBatch, watermark: Watermark) -> Result<KeyRows, ArrowError> {
+        self.seen.forget_before(watermark.at_us);
+        self.seen.rows(rows)
     }
 
     /// Whether a row is the first of its kind, at this watermark. It is remembered until `end_us` is past.
-    pub(super) fn is_first(&mut self, key: &[u8], end_us: i64, watermark: Watermark) -> bool {
-        let keys = &mut self.table.keys;
-        let (slot, is_new) = keys.find_or_add(key, Span { start: 0, end: end_us });
-        if is_new {
-            self.fresh.push((slot, None));
-            return true;
+    pub(super) fn is_first(&mut self, rows: &KeyRows, row: usize, end_us: i64, watermark: Watermark) -> bool {
+        let digest = self.seen.digest(rows, row);
+        match self.seen.note(digest, end_us) {
+            Noted::New(slot) => {
+                self.fresh.push((slot, None));
+                true
+            }
+            // Forgotten, only that it is still there.
+            Noted::Known(slot, until) if watermark.is_past(until, 0) => {
+                self.seen.set_until(slot, end_us);
+                self.fresh.push((slot, Some(until)));
+                true
+            }
+            Noted::Known(..) => false,
         }
-        let until = keys.span(slot).end;
-        // Forgotten, only that no epoch has ended since.
-        let is_over = watermark.is_past(until, 0);
-        if is_over {
-            keys.set_end(slot, end_us);
-            self.fresh.push((slot, Some(until)));
-        }
-        is_over
     }
 
     /// The batch was folded.
     pub(super) fn keep(&mut self) {
-        self.fresh.drain(..).for_each(|(slot, _)| self.table.changes.note(slot));
+        self.fresh.drain(..).for_each(|(slot, _)| self.seen.note_change(slot));
     }
 
     /// The batch was not folded.
     pub(super) fn forget(&mut self) {
         for (slot, before) in self.fresh.drain(..).rev() {
             match before {
-                Some(end) => self.table.keys.set_end(slot, end),
-                None => self.table.keys.remove(slot),
+                Some(end) => self.seen.set_until(slot, end),
+                None => self.seen.remove(slot),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+
+    use super::*;
+    use crate::batch::{Field, data_type};
+
+    const SECOND: i64 = 1_000_000;
+
+    /// An epoch may be long: what is over is not remembered until its end.
+    #[test]
+    fn what_is_remembered_is_bounded_within_an_epoch() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", data_type("int64").unwrap(), false)]));
+        let mut dedup = Dedup::new(&schema, &["n".to_owned()]).unwrap();
+        let mut watermark = Watermark { at_us: i64::MIN, delay_us: Some(10 * SECOND) };
+        for at in 0..1000 {
+            let values = Int64Array::from_iter_values(at * 10..at * 10 + 10);
+            let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
+            for again in [false, true] {
+                let keys = dedup.begin(&rows, watermark).unwrap();
+                let until = (at + 1) * SECOND;
+                let first = (0..10).filter(|&row| dedup.is_first(&keys, row, until, watermark)).count();
+                assert_eq!(first, if again { 0 } else { 10 }, "at second {at}");
+                watermark.saw(at * SECOND);
+                dedup.keep();
+            }
+            // Ten seconds, and one that isn't over as a whole.
+            assert!(dedup.seen.len() <= 130, "{} rows at second {at}", dedup.seen.len());
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_not_folded_is_forgotten() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", data_type("int64").unwrap(), false)]));
+        let mut dedup = Dedup::new(&schema, &["n".to_owned()]).unwrap();
+        let values = Int64Array::from(vec![1, 1, 2, 1]);
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
+        let at = |at_us| Watermark { at_us, delay_us: Some(0) };
+        let judge = |dedup: &mut Dedup, rows_of: &[(usize, i64, i64)]| {
+            let keys = dedup.begin(&rows, at(i64::MIN)).unwrap();
+            let judged: Vec<bool> =
+                rows_of.iter().map(|&(row, until, now)| dedup.is_first(&keys, row, until, at(now))).collect();
+            judged
+        };
+        assert_eq!(judge(&mut dedup, &[(0, 10, 0), (1, 10, 0), (2, 10, 0), (3, 30, 20)]), [true, false, true, true]);
+        dedup.forget();
+        assert!(dedup.seen.is_empty());
+        assert_eq!(judge(&mut dedup, &[(0, 10, 0)]), [true]);
+        dedup.keep();
+        // It was over, and is new once more: not if that is taken back.
+        assert_eq!(judge(&mut dedup, &[(1, 30, 10)]), [true]);
+        dedup.forget();
+        assert_eq!(judge(&mut dedup, &[(1, 30, 9), (3, 30, 10)]), [false, true]);
     }
 }

@@ -26,13 +26,13 @@ impl Aggregation {
         let (mut known, mut fresh, mut late) = (Vec::new(), Vec::new(), 0);
         let (mut known_rows, mut fresh_rows) = (Vec::new(), Vec::new());
         self.touched.begin();
-        let mut is_twice = false;
+        let (mut is_twice, mut key) = (false, Vec::new());
         for (row, span) in spans.into_iter().enumerate() {
             if self.watermark.is_past(span.end, self.options.allowed_lateness_us) {
                 late += rows[row].unsigned_abs();
                 continue;
             }
-            let (slot, is_new) = self.groups.keys.find_or_add(keys.get(row), span);
+            let (slot, is_new) = self.groups.keys.find_or_add(keys.get(row, &mut key), span);
             let (slots, of) = if is_new { (&mut fresh, &mut fresh_rows) } else { (&mut known, &mut known_rows) };
             let before = self.touched.count();
             self.touched.number(slot, is_new);

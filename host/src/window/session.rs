@@ -8,7 +8,7 @@ use arrow::compute::take_record_batch;
 use super::event_time::Watermark;
 use super::{Fold, Refused};
 use crate::batch::RecordBatch;
-use crate::state::{Columns, KeyRows, Span, Table};
+use crate::state::{Columns, KeyBytes, KeyRows, Span, Table};
 
 /// A row that isn't late.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub(super) fn fold<F: Fold>(
     lateness_us: i64,
     fold: &mut F,
 ) -> Result<(), Refused<F::Error>> {
-    let sessions = place(table, keys, taken, gap_us, lateness_us);
+    let keys = keys.all(taken.iter().map(|taken| taken.row));
+    let sessions = place(table, &keys, taken, gap_us, lateness_us);
     if sessions.is_empty() {
         return Ok(());
     }
@@ -65,10 +66,10 @@ pub(super) fn fold<F: Fold>(
 }
 
 /// Finds the session of each row, in their order. Only sessions with rows are returned.
-fn place<'a>(table: &Table, keys: &'a KeyRows, taken: &[Row], gap_us: i64, lateness_us: i64) -> Vec<Session<'a>> {
+fn place<'a>(table: &Table, keys: &'a KeyBytes, taken: &[Row], gap_us: i64, lateness_us: i64) -> Vec<Session<'a>> {
     let mut by_key: HashMap<&[u8], Vec<Session<'a>>> = HashMap::new();
-    for &Row { row, time_us, watermark } in taken {
-        let key = keys.get(row);
+    for (at, &Row { row, time_us, watermark }) in taken.iter().enumerate() {
+        let key = keys.get(at);
         let sessions = by_key.entry(key).or_insert_with(|| {
             let known = |slot| Session { key, span: table.keys.span(slot), slots: vec![slot], rows: Vec::new() };
             table.keys.find_all(key).map(known).collect()

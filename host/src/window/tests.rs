@@ -261,14 +261,12 @@ fn actual(options: &WindowOptions, epochs: &[Vec<Vec<Row>>], rng: &mut Rng) -> O
         if rng.u8(0..4) == 0 {
             aggregation = new();
             let (groups, seen) = aggregation.tables();
-            let read = |files: &[bytes::Bytes], table: Option<&state::Table>| {
-                let schema = table.map(|table| Arc::clone(table.file_schema()));
-                let decode =
-                    |file: &bytes::Bytes| state::decode(file.clone(), "test", schema.as_ref().unwrap()).unwrap();
+            let read = |files: &[bytes::Bytes], schema: Option<&SchemaRef>| {
+                let decode = |file: &bytes::Bytes| state::decode(file.clone(), "test", schema.unwrap()).unwrap();
                 files.iter().map(decode).collect::<Vec<_>>()
             };
-            let restored =
-                Restored { watermark_us, groups: read(&files[0], Some(groups)), seen: read(&files[1], seen) };
+            let groups = read(&files[0], Some(groups.file_schema()));
+            let restored = Restored { watermark_us, groups, seen: read(&files[1], seen.map(state::Seen::file_schema)) };
             aggregation.restore(&restored).unwrap();
         }
     }

@@ -1,6 +1,6 @@
 //! The reference job and a windowed one on a real Kafka, as users run them: the command from its start to its end, and what comes
 //! out checked. And what needs servers beside them: latency, the ends of the way alone (fetch, commit), what grows with what,
-//! memory, start.
+//! memory, start, and what a state costs.
 //!
 //! 5,000,000 records of 190 bytes in 4 partitions go through the railway's plugin into Parquet (zstd-1) in a local folder;
 //! the plugin drops the one in a hundred that is dirty. Wall time and CPU time hold everything: starting, joining the
@@ -8,7 +8,7 @@
 //! five minutes by 10,000 turnstiles.
 //!
 //! `make bench` starts the servers. By itself: `tests/servers/up`, then
-//! `cargo bench --workspace --bench reference [a name of PARTS]...`. `RILLGATE_BIN` names another `rillgate` for `pipeline` to
+//! `cargo bench --workspace --bench reference [a name of PARTS]...`. `RILLGATE_BIN` names another `rillgate` for `pipeline` and `window` to
 //! measure, several with colons between them to run in turns: what is compared shares what the machine does meanwhile.
 
 mod commit;
@@ -29,6 +29,7 @@ mod reading;
 mod record;
 mod sizes;
 mod start;
+mod state;
 mod window;
 
 use support::kafka::Cluster;
@@ -37,7 +38,7 @@ use support::kafka::Cluster;
 type Part = (&'static str, fn(&Cluster));
 
 /// What there is to measure.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("pipeline", pipeline::measure),
     ("window", window::measure),
     ("latency", latency::measure),
@@ -47,6 +48,7 @@ const PARTS: [Part; 9] = [
     ("sizes", sizes::measure),
     ("memory", memory::measure),
     ("start", start::measure),
+    ("state", state::measure),
 ];
 /// Only where they are asked for: Spark takes minutes.
 const PEERS: [Part; 2] = [("peers", peers::measure), ("window-peers", window::measure_peers)];

@@ -79,6 +79,14 @@ impl Process {
         assert!(ended.is_none(), "it has ended; it wrote:\n{}", self.written());
     }
 
+    /// Asks it to end, as an operator does, and waits until it has: the broker knows at once that it has gone.
+    pub fn stop(mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(asked.is_ok_and(|status| status.success()), "it can't be asked to end");
+        let status = self.child.wait().expect("a child of ours");
+        assert!(status.success(), "{status}; it wrote:\n{}", self.written());
+    }
+
     /// Memory resident once it doesn't change any more, MiB.
     pub fn memory_at_rest(&mut self) -> f64 {
         let deadline = Instant::now() + PATIENCE;

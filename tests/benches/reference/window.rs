@@ -1,7 +1,7 @@
 //! The windowed job: the readings of 10,000 turnstiles, without their doubles, summed in windows of five minutes, as the mta system
 //! has it in pipelines.toml. And the same job of its peers. What comes out is checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common;
@@ -29,21 +29,31 @@ fn topic(cluster: &Cluster) -> (String, Totals) {
     (name, reading::expected(RECORDS))
 }
 
-/// By itself.
+/// By itself; or the binaries that `RILLGATE_BIN` names in turns, of which the first counts.
 pub fn measure(cluster: &Cluster) {
     let (topic, expected) = topic(cluster);
     println!("{RECORDS} records, {TURNSTILES} groups, {PARTITIONS} partitions, {RUNS} runs");
-    let mut runs = Vec::new();
+    let binaries: Vec<PathBuf> = match std::env::var_os("RILLGATE_BIN") {
+        Some(names) => std::env::split_paths(&names).collect(),
+        None => vec![job::product()],
+    };
+    let mut runs: Vec<Vec<Usage>> = vec![Vec::new(); binaries.len()];
     for run in 1..=RUNS {
-        let usage = rillgate(&topic, &expected);
-        let Usage { wall, cpu, memory } = usage;
-        println!("run {run}: {wall:.2} s wall, {cpu:.2} s CPU, {memory:.0} MiB");
-        runs.push(usage);
+        for (binary, runs) in binaries.iter().zip(&mut runs) {
+            let usage = rillgate(binary, &topic, &expected);
+            let Usage { wall, cpu, memory } = usage;
+            println!("run {run}: {wall:.2} s wall, {cpu:.2} s CPU, {memory:.0} MiB  {}", binary.display());
+            runs.push(usage);
+        }
     }
-    println!("\nmin, median, max");
-    let per_cpu_second = spread("records per CPU-second", &runs, |usage| RECORDS as f64 / usage.cpu);
-    let per_second = spread("records per second", &runs, |usage| RECORDS as f64 / usage.wall);
-    let memory = spread("peak memory, MiB", &runs, |usage| usage.memory);
+    let figures = binaries.iter().zip(&runs).map(|(binary, runs)| {
+        println!("\n{}: min, median, max", binary.display());
+        let per_cpu_second = spread("records per CPU-second", runs, |usage| RECORDS as f64 / usage.cpu);
+        let per_second = spread("records per second", runs, |usage| RECORDS as f64 / usage.wall);
+        [per_cpu_second, per_second, spread("peak memory, MiB", runs, |usage| usage.memory)]
+    });
+    let figures: Vec<[f64; 3]> = figures.collect();
+    let [per_cpu_second, per_second, memory] = figures[0];
     common::record("window_records_per_cpu_second", per_cpu_second, "1/s");
     common::record("window_records_per_second", per_second, "1/s");
     common::record("window_peak_memory", memory, "MiB");
@@ -54,15 +64,15 @@ pub fn measure_peers(cluster: &Cluster) {
     let (topic, expected) = topic(cluster);
     let spark = peers::spark();
     let peers: [Peer<'_>; 3] = [
-        ("rillgate", Box::new(|topic| rillgate(topic, &expected))),
+        ("rillgate", Box::new(|topic| rillgate(&job::product(), topic, &expected))),
         ("pyarrow", Box::new(|topic| pyarrow(topic, &expected))),
         ("spark", Box::new(|topic| spark_job(&spark, topic, &expected))),
     ];
     peers::run_in_turns(&peers, &topic, RECORDS, "_window");
 }
 
-/// One run of `rillgate`, into a new folder until it has caught up.
-fn rillgate(topic: &str, expected: &Totals) -> Usage {
+/// One run of this `rillgate`, into a new folder until it has caught up.
+fn rillgate(binary: &Path, topic: &str, expected: &Totals) -> Usage {
     let place = Place::local();
     let plugin = |name: &str| {
         let plugin = clone().join("plugins").join(name);
@@ -106,7 +116,7 @@ exchange = "none"
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("pipelines.toml");
     std::fs::write(&config, toml).expect("a file written");
-    let mut command = Command::new(job::product());
+    let mut command = Command::new(binary);
     command.args(["run", "--until-caught-up", "--config"]).arg(&config);
     let usage = process::measure(&mut command, &config.with_extension("log"));
     check(&place, expected);
