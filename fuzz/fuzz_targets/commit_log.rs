@@ -5,7 +5,9 @@
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use rillgate::commit::Commit;
-use rillgate::commit::entry::{Claim, CommittedFile, CommittedRecords, Entry, FORMAT, file_name, sequence};
+use rillgate::commit::entry::{
+    Claim, CommittedFile, CommittedRecords, CommittedState, Entry, FORMAT, StateFile, file_name, sequence,
+};
 use rillgate::commit::machine::{Machine, Outcome, Step};
 
 #[derive(Debug, Arbitrary)]
@@ -120,6 +122,18 @@ fn json(text: &Text) -> String {
                 xxh3: text.clone(),
                 rows: *dead_letters,
             };
+            let state = |text: &String| StateFile {
+                table: text.clone(),
+                path: attempt.clone(),
+                bytes: *skipped,
+                xxh3: text.clone(),
+                rows: *dead_letters,
+            };
+            let state = CommittedState {
+                watermark_us: (*start != *end).then_some(*start),
+                files: texts.iter().map(state).collect(),
+                exchange: texts.first().map(|text| Box::new(text.clone().into())),
+            };
             Entry::Commit(Commit {
                 format: FORMAT,
                 attempt: attempt.clone(),
@@ -133,6 +147,8 @@ fn json(text: &Text) -> String {
                 config: attempt.clone(),
                 files: texts.iter().map(file).collect(),
                 records: texts.iter().map(records).collect(),
+                state: (!texts.is_empty()).then_some(state),
+                next_file: *skipped,
             })
         }
     };
