@@ -1,6 +1,7 @@
 //! A record of the exchange's topic: columns, and what goes with them.
 
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
@@ -134,9 +135,7 @@ pub fn read(messages: &dyn Messages, index: usize, rows: &SchemaRef, states: &Sc
         return Err(foreign("its checksum is another"));
     }
     let columns = |schema: &SchemaRef| {
-        let odd = |error: ArrowError| foreign(&error.to_string());
-        let mut batches = StreamReader::try_new(value, None).map_err(odd)?;
-        let batch = batches.next().ok_or_else(|| foreign("without columns"))?.map_err(odd)?;
+        let batch = decode(value).map_err(|error| foreign(&error))?;
         columns(&batch, schema).map_err(Unreadable::Columns)
     };
     let content = match heading.kind {
@@ -145,6 +144,18 @@ pub fn read(messages: &dyn Messages, index: usize, rows: &SchemaRef, states: &Sc
         Kind::EventTime => Content::None,
     };
     Ok(Chunk { heading, content })
+}
+
+/// The first batch of a stream. Arrow panics at lengths that make no sense, and anyone who may write to the topic can send some.
+fn decode(value: &[u8]) -> Result<RecordBatch, String> {
+    let read = || match StreamReader::try_new(value, None) {
+        Ok(mut batches) => batches.next().unwrap_or_else(|| Err(ArrowError::IpcError("no columns".to_owned()))),
+        Err(error) => Err(error),
+    };
+    match catch_unwind(read) {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("its columns are damaged".to_owned()),
+    }
 }
 
 /// The columns of a schema, out of those that are there: nullable ones that aren't are null.
@@ -223,9 +234,13 @@ mod tests {
         let header = heading(Kind::Rows).seal(&value);
         let mut damaged = value.clone();
         damaged[20] ^= 1;
+        // Sealed, and cut off: Arrow panics.
+        let cut = value[..value.len() - 40].to_vec();
+        let of_cut = heading(Kind::Rows).seal(&cut);
         let no_columns = heading(Kind::Rows).seal(b"columns");
         for message in [
             message(damaged, header.clone()),
+            message(cut, of_cut),
             message(value.clone(), b"{}".to_vec()),
             message(b"columns".to_vec(), no_columns),
             MemoryMessages::from_values("x", [b"{}"]),

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::{Pipeline, PipelineTable};
 use crate::batch::{Field, Schema, type_name};
-use crate::config::{OutputOptions, SinkOptions};
+use crate::config::{Exchange, OutputOptions, SinkOptions};
 use crate::encode::{Compression, Format, Target, TargetWriter};
+use crate::exchange;
 use crate::plugin::MAIN;
 use crate::window::{Window, WindowOptions};
 
@@ -42,6 +43,10 @@ pub struct GroupsDescription {
     pub window: Option<String>,
     /// Rows that are the same in these columns count once.
     pub dedup: Vec<String>,
+    /// The topic in which rows of a group meet that are in several partitions; `None`: they don't.
+    pub exchange: Option<String>,
+    /// The columns by which they are placed there; none: all in one partition.
+    pub placed_by: Vec<String>,
     /// The columns of a group's state.
     pub state: Vec<ColumnDescription>,
 }
@@ -100,6 +105,13 @@ impl Pipeline {
                 key: aggregate.window.key.clone(),
                 window: window(&aggregate.window),
                 dedup: aggregate.window.dedup.clone(),
+                exchange: self
+                    .options
+                    .aggregate
+                    .as_ref()
+                    .filter(|options| options.exchange != Some(Exchange::None))
+                    .map(|_| exchange::topic(&self.name)),
+                placed_by: aggregate.window.placed_by(),
                 state: columns(&aggregate.state),
             }),
             tables: self.tables.iter().map(|table| self.describe_table(table)).collect(),
@@ -158,13 +170,20 @@ impl fmt::Display for Description {
         for (path, digest) in &self.plugins {
             writeln!(f, "  plugin   {path} (sha256 {})", digest.get(..12).unwrap_or(digest))?;
         }
-        if let Some(GroupsDescription { key, window, dedup, state }) = &self.groups {
+        if let Some(GroupsDescription { key, window, dedup, exchange, placed_by, state }) = &self.groups {
             let mut parts = vec![if key.is_empty() { "all rows".to_owned() } else { format!("by {}", key.join(", ")) }];
             parts.extend(window.clone());
             if !dedup.is_empty() {
                 parts.push(format!("doubles dropped by {}", dedup.join(", ")));
             }
             writeln!(f, "  groups   {}\n           state: {}", parts.join("; "), list(state))?;
+            if let Some(topic) = exchange {
+                let by = match placed_by.is_empty() {
+                    true => "all in one partition".to_owned(),
+                    false => format!("by {}", placed_by.join(", ")),
+                };
+                writeln!(f, "           of several partitions: through {topic}, {by}")?;
+            }
         }
         for table in &self.tables {
             let (verb, place) = match (&table.table, &table.topic) {

@@ -1,9 +1,10 @@
 //! Topics and records on a real Kafka.
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -191,7 +192,8 @@ impl Cluster {
         // What the topic holds must be what was sent, each once, or the tests would blame the host.
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("queue.buffering.max.messages", "500000");
         let inner = config.create_with_context(Failures(Arc::clone(&failed))).unwrap();
-        Producer { inner, failed }
+        let servers = CString::new(config.get("bootstrap.servers").unwrap()).unwrap();
+        Producer { inner, failed, servers }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
@@ -266,6 +268,7 @@ pub struct Record<'a> {
 pub struct Producer {
     inner: ThreadedProducer<Failures>,
     failed: Arc<AtomicU64>,
+    servers: CString,
 }
 
 impl Producer {
@@ -295,7 +298,13 @@ impl Producer {
 
     /// Returns when the broker has everything; panics if something was lost on the way.
     pub fn flush(&self) {
-        self.inner.flush(TIMEOUT).unwrap();
+        let deadline = Instant::now() + TIMEOUT;
+        while let Err(error) = self.inner.flush(TIMEOUT / 6) {
+            assert!(Instant::now() < deadline, "{error}");
+            // librdkafka may have lost sight of a broker that was restarted, for good.
+            // SAFETY: the client is alive, and the list is a C string that it copies.
+            unsafe { rdkafka::bindings::rd_kafka_brokers_add(self.inner.client().native_ptr(), self.servers.as_ptr()) };
+        }
         assert_eq!(self.failed.load(Ordering::Relaxed), 0, "records that the broker did not take");
     }
 }
