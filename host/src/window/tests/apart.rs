@@ -78,3 +78,49 @@ fn states_that_make_no_sense_change_nothing() {
     assert_eq!(aggregation.merge(&states, &mut Sums), Ok(0));
     assert_eq!(given_out(&mut aggregation), [(Some("a".to_owned()), Some((0, 10)), 1, 1)]);
 }
+
+/// Writes down in which order values were merged: `12` is 1 and then 2.
+struct InOrder;
+
+impl Fold for InOrder {
+    type Error = ();
+
+    fn update(
+        &mut self,
+        rows: &RecordBatch,
+        groups: &[u32],
+        count: u32,
+        states: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<Rejection>), ()> {
+        Sums.update(rows, groups, count, states)
+    }
+
+    fn merge(&mut self, left: &RecordBatch, right: &RecordBatch) -> Result<RecordBatch, ()> {
+        let digits = column(left, 1).into_iter().zip(column(right, 1)).map(|(left, right)| left * 10 + right).collect();
+        Ok(two(column(left, 0), digits))
+    }
+
+    fn finish(&mut self, groups: &RecordBatch, states: &RecordBatch) -> Result<RecordBatch, ()> {
+        Sums.finish(groups, states)
+    }
+}
+
+#[test]
+fn states_are_merged_in_the_order_in_which_they_come() {
+    let options = WindowOptions {
+        key: vec!["key".to_owned()],
+        time: None,
+        window: None,
+        delay_us: 0,
+        allowed_lateness_us: 0,
+        emit: Emit::Change,
+        dedup: Vec::new(),
+    };
+    let mut aggregation = told(&options);
+    let combiner = Combiner::new(&options, &input(), &states()).unwrap();
+    for value in 1..=3 {
+        let states = combiner.fold(&batch(&[Row { key: Some("a"), time: 0, value }]), &mut InOrder).unwrap();
+        aggregation.merge(&states, &mut InOrder).unwrap();
+    }
+    assert_eq!(given_out(&mut aggregation), [(Some("a".to_owned()), None, 1, 123)]);
+}
