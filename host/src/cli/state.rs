@@ -136,3 +136,17 @@ fn text(batch: &RecordBatch) -> Result<(Vec<String>, Vec<Vec<String>>), arrow::e
     let names = shown.iter().map(|&column| plain(schema.field(column).name().clone())).collect();
     Ok((names, (0..batch.num_rows()).map(row).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_shown() {
+        let keys: ArrayRef = Arc::new(arrow::array::StringArray::from(vec![Some("\u{1b}[2Ja"), None]));
+        let batch = RecordBatch::try_from_iter_with_nullable([("key.\u{7}a", keys, true)]).unwrap();
+        let (names, cells) = text(&batch).unwrap();
+        assert_eq!(names, ["key.\u{fffd}a"]);
+        assert_eq!(cells, [["\u{fffd}[2Ja"], ["null"]]);
+    }
+}

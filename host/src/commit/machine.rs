@@ -18,6 +18,8 @@ use super::entry::{self, Claim, Commit, CommittedFile, CommittedRecords, Entry, 
 
 /// Claims that lose the race for a number this often in a row give up: something else is wrong.
 const MAX_CLAIMS: u32 = 20;
+/// After a larger number nobody claims: numbers would run out one day. Nobody comes so far by counting.
+const LAST_CLAIMED: u64 = u64::MAX >> 1;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq)]
@@ -271,8 +273,8 @@ impl Machine {
     pub fn on(&mut self, outcome: Outcome) -> Result<(), ProtocolError> {
         self.state = match (self.state.clone(), outcome) {
             (state, Outcome::Unclear) => state,
-            (State::Listing, Outcome::Listed(Some(u64::MAX))) => {
-                return Err(bad_log(u64::MAX, "leaves no number for another"));
+            (State::Listing, Outcome::Listed(Some(newest))) if newest > LAST_CLAIMED => {
+                return Err(bad_log(newest, "leaves no numbers for others"));
             }
             (State::Listing, Outcome::Listed(newest)) => {
                 self.newest = newest;

@@ -272,9 +272,12 @@ fn a_log_of_a_later_format_is_refused() {
 
 #[test]
 fn a_log_whose_numbers_are_used_up_is_refused() {
-    let mut machine = Machine::new("a".to_owned());
-    let error = machine.on(Outcome::Listed(Some(u64::MAX))).unwrap_err();
-    assert_eq!(error.to_string(), "entry 18446744073709551615 of the commit log leaves no number for another");
+    // The one before the last would be claimed, and leave none for a COMMIT.
+    for newest in [u64::MAX, u64::MAX - 1] {
+        let mut machine = Machine::new("a".to_owned());
+        let error = machine.on(Outcome::Listed(Some(newest))).unwrap_err();
+        assert_eq!(error.to_string(), format!("entry {newest} of the commit log leaves no numbers for others"));
+    }
 
     let mut world = World::default();
     world.log.insert(0, Entry::Commit(Commit { format: FORMAT, generation: u32::MAX, ..epoch(0, 5) }));
