@@ -67,6 +67,8 @@ fn states_that_make_no_sense_change_nothing() {
     };
     let combiner = Combiner::new(&options, &input(), &states()).unwrap();
     let states = combiner.fold(&batch(&[Row { key: Some("a"), time: 3, value: 1 }]), &mut Sums).unwrap();
+    let rejected = combiner.fold(&batch(&[Row { key: Some("a"), time: 3, value: -1 }]), &mut Sums);
+    assert_eq!(rejected, Err(Refused::Row("negative".to_owned())));
     let twice = arrow::compute::concat_batches(combiner.schema(), [&states, &states]).unwrap();
     let mut aggregation = told(&options);
     assert_eq!(aggregation.merge(&twice, &mut Sums), Err(Refused::Row("a group is there twice".to_owned())));
