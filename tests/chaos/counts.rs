@@ -85,7 +85,7 @@ impl Count {
 topic = "{topic}"
 decode = {{ format = "json" }}
 columns = {{ id = "utf8", station = "utf8", at = "timestamp", waiting_time = "float64" }}
-aggregate = {{ plugin = '{plugin}', key = ["station"], time = "at", window = {{ tumbling = "{WINDOW_MS}ms" }}, delay = "{DELAY_MS}ms", idle_after = "1s", dedup = ["id", "station"], exchange = "{exchange}" }}
+aggregate = {{ plugin = '{plugin}', key = ["station"], time = "at", window = {{ tumbling = "{WINDOW_MS}ms" }}, delay = "{DELAY_MS}ms", idle_after = "3s", dedup = ["id", "station"], exchange = "{exchange}" }}
 sink = {{ table = "{out}", every = "{every}" }}
 outputs = {{ late = {{ table = "{late}" }} }}
 "#,
