@@ -162,7 +162,7 @@ fn decode(value: &[u8]) -> Result<RecordBatch, String> {
 ///
 /// # Errors
 /// A column that is lacking, or of another type; one that would be lost.
-pub fn columns(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
+fn columns(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());
     }

@@ -10,7 +10,7 @@ mod chunk;
 mod placing;
 mod upstreams;
 
-pub use chunk::{Chunk, Content, Heading, Kind, MAX_BYTES, Unreadable, columns, encode, read};
+pub use chunk::{Chunk, Content, Heading, Kind, MAX_BYTES, Unreadable, encode, read};
 pub use placing::Placing;
 pub use upstreams::{EventTime, Heard, Remembered, Upstreams};
 

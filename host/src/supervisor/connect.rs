@@ -9,7 +9,6 @@ use tokio::runtime::Handle;
 use super::plan;
 use super::running::{Part, Running};
 use super::{StartError, Surroundings};
-use crate::commit::LogOptions;
 use crate::encode::{Target, placed_schema};
 use crate::exchange::{self, HEADER};
 use crate::pipeline::Pipeline;
@@ -47,7 +46,7 @@ pub(super) fn connect(pipeline: Pipeline, around: &Surroundings) -> Result<Vec<A
     let part = |consumer, plan: Plan, targets, before: Option<Arc<Running>>| Part {
         pipeline: Arc::clone(&pipeline),
         plan: Arc::new(plan),
-        log: LogOptions { ..log.clone() },
+        log: log.clone(),
         sink: sink.clone(),
         consumer,
         targets,
