@@ -1,5 +1,6 @@
 //! Pipelines that open, and everything that is wrong with those that don't.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use rillgate_feeds::System;
