@@ -115,7 +115,8 @@ impl Cluster {
     /// The offset after the last record of a partition.
     pub fn end_offset(&self, topic: &str, partition: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().unwrap();
-        consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1
+        // Of a topic that has just been made brokers may not know the leader yet.
+        until(TIMEOUT, "where the partition ends", || consumer.fetch_watermarks(topic, partition, TIMEOUT).ok()).1
     }
 
     /// How far a consumer group has come.
