@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde_json::Value;
 
 use support::host::Config;
-use support::kafka::{Cluster, Producer, Record};
+use support::kafka::{Cluster, Producer, Received, Record};
 use support::reader::Reader;
 use support::servers::{clone, unique};
 use support::store::Place;
@@ -162,4 +163,40 @@ pub fn counts(place: &Place, table: &str) -> BTreeMap<u64, u64> {
     let mut reader = Reader::open(place, table, "parquet");
     let rows = reader.rows("select station_id, cast(sum(count) as bigint) from t group by all");
     rows.iter().map(|row| (row[0].as_u64().unwrap(), row[1].as_u64().unwrap())).collect()
+}
+
+/// A running count, each change to a topic: whoever reads committed records sees it go up and never back, to the exact number. Returns the
+/// pipeline, and how many entries of each station it has counted.
+pub fn running_counts_survive_kills(
+    entries: &Entries,
+    place: &Place,
+    aggregate: &str,
+    seed: u64,
+) -> (Config, BTreeMap<u64, u64>) {
+    let summary = unique("running_summary");
+    let rest = format!(
+        "sink = {{ topic = \"{summary}\", key = [\"station_id\"], partitions = 1, replication = 1, every = \"200ms\", config = {{ \"cleanup.policy\" = \"compact\" }} }}"
+    );
+    let config = entries.config(place, aggregate, &rest);
+    let sending = Sending::start(entries);
+    let cluster = entries.cluster.clone();
+    kill_again_and_again(&config, seed, || {
+        if cluster.has_topic(&summary) { cluster.end_offset(&summary, 0) as u64 } else { 0 }
+    });
+    let sent = sending.finish();
+    config.catch_up(seconds(120));
+    config.verify();
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    for Received { key, value, .. } in cluster.read_committed(&summary) {
+        let value: Value = serde_json::from_slice(&value.expect("a value")).unwrap();
+        let (station, count) = (value["station_id"].as_u64().unwrap(), value["count"].as_u64().unwrap());
+        assert_eq!(key.as_deref(), Some(station.to_string().as_bytes()));
+        let before = last.insert(station, count).unwrap_or_default();
+        assert!(count > before, "station {station} went from {before} to {count}");
+    }
+    // Without `dedup` those that came twice count twice.
+    let mut expected = expected(sent);
+    (0..sent - AGAIN).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
+    assert_eq!(last, expected);
+    (config, expected)
 }

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::entries::{AGAIN, BEGIN_MS, Entries, PARTITIONS, STATIONS, Sending, counts, expected, kill_again_and_again};
+use super::entries::{
+    BEGIN_MS, Entries, PARTITIONS, STATIONS, Sending, counts, expected, kill_again_and_again,
+    running_counts_survive_kills,
+};
 use support::host::{Config, Host};
 use support::kafka::{Received, Record};
 use support::reader::Reader;
-use support::servers::{clone, unique};
+use support::servers::clone;
 use support::store::Place;
 use support::wait::{seconds, until};
 
@@ -60,31 +63,8 @@ fn windowed_counts_through_an_exchange_are_exact_after_twenty_kills_on_s3() {
 #[test]
 fn a_running_count_through_an_exchange_is_exact_after_twenty_kills() {
     let (entries, place) = (Entries::scattered("exchanged_running"), Place::local());
-    let summary = unique("exchanged_summary");
-    let rest = format!(
-        "sink = {{ topic = \"{summary}\", key = [\"station_id\"], partitions = 1, replication = 1, every = \"200ms\", config = {{ \"cleanup.policy\" = \"compact\" }} }}"
-    );
-    let config = entries.config(&place, r#"on = "change""#, &rest);
-    let sending = Sending::start(&entries);
-    let cluster = entries.cluster.clone();
-    kill_again_and_again(&config, 13, || {
-        if cluster.has_topic(&summary) { cluster.end_offset(&summary, 0) as u64 } else { 0 }
-    });
-    let sent = sending.finish();
-    config.catch_up(seconds(120));
-    config.verify();
-    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
-    for Received { value, .. } in cluster.read_committed(&summary) {
-        let value: Value = serde_json::from_slice(&value.expect("a value")).unwrap();
-        let (station, count) = (value["station_id"].as_u64().unwrap(), value["count"].as_u64().unwrap());
-        let before = last.insert(station, count).unwrap_or_default();
-        assert!(count > before, "station {station} went from {before} to {count}");
-    }
-    // Without `dedup` those that came twice count twice.
-    let mut expected = expected(sent);
-    (0..sent - AGAIN).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
-    assert_eq!(last, expected);
-    let sent_states = cluster.read_committed(&topic(&entries));
+    running_counts_survive_kills(&entries, &place, r#"on = "change""#, 13);
+    let sent_states = entries.cluster.read_committed(&topic(&entries));
     let is_state = |record: &Received| {
         record
             .headers

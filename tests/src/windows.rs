@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::entries::{AGAIN, BEGIN_MS, Entries, STATIONS, Sending, counts, expected, kill_again_and_again};
+use super::entries::{
+    BEGIN_MS, Entries, Sending, counts, expected, kill_again_and_again, running_counts_survive_kills,
+};
 use support::host::{Config, Host};
-use support::kafka::{Received, Record};
+use support::kafka::Record;
 use support::reader::Reader;
-use support::servers::unique;
 use support::store::Place;
 use support::wait::{seconds, until};
 
@@ -50,31 +51,7 @@ fn windowed_counts_are_exact_after_twenty_kills_on_s3() {
 #[test]
 fn a_running_count_in_a_topic_is_exact_after_twenty_kills() {
     let (entries, place) = (Entries::new("running"), Place::local());
-    let summary = unique("running_summary");
-    let rest = format!(
-        "sink = {{ topic = \"{summary}\", key = [\"station_id\"], partitions = 1, replication = 1, every = \"200ms\", config = {{ \"cleanup.policy\" = \"compact\" }} }}"
-    );
-    let config = entries.config(&place, r#"exchange = "none""#, &rest);
-    let sending = Sending::start(&entries);
-    let cluster = entries.cluster.clone();
-    kill_again_and_again(&config, 3, || {
-        if cluster.has_topic(&summary) { cluster.end_offset(&summary, 0) as u64 } else { 0 }
-    });
-    let sent = sending.finish();
-    config.catch_up(seconds(120));
-    config.verify();
-    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
-    for Received { key, value, .. } in cluster.read_committed(&summary) {
-        let value: Value = serde_json::from_slice(&value.expect("a value")).unwrap();
-        let (station, count) = (value["station_id"].as_u64().unwrap(), value["count"].as_u64().unwrap());
-        assert_eq!(key.as_deref(), Some(station.to_string().as_bytes()));
-        let before = last.insert(station, count).unwrap_or_default();
-        assert!(count > before, "station {station} went from {before} to {count}");
-    }
-    // Without `dedup` those that came twice count twice.
-    let mut expected = expected(sent);
-    (0..sent - AGAIN).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
-    assert_eq!(last, expected);
+    let (config, expected) = running_counts_survive_kills(&entries, &place, r#"exchange = "none""#, 3);
 
     let shown = config.host(&["state", "show", &entries.topic]).ends_within(seconds(30)).expect_code(0).output;
     for (station, count) in expected {

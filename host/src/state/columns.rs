@@ -68,7 +68,7 @@ impl Columns {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|column| column.gather(slots)).collect();
         let rows = RecordBatchOptions::new().with_row_count(Some(slots.len()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
-            .expect("columns are of their schema and equally long")
+            .expect("a column for each field, made for its type, with a value for each slot")
     }
 
     /// Puts row `i` of `values`, which has this schema, to slot `slots[i]`.

@@ -250,12 +250,12 @@ impl Seen {
 
 /// The columns of a file, and the key that its digests are under.
 fn file_schema(hasher: &SipHasher13) -> SchemaRef {
-    let time = data_type("timestamp").expect("a column type");
+    let time = data_type("timestamp").expect("is in COLUMN_TYPES");
     let fields = vec![
-        Field::new(format!("{KEY}{DIGEST}"), data_type("binary").expect("a column type"), false),
+        Field::new(format!("{KEY}{DIGEST}"), data_type("binary").expect("is in COLUMN_TYPES"), false),
         Field::new(START, time.clone(), true),
         Field::new(END, time, true),
-        Field::new(GONE, data_type("boolean").expect("a column type"), false),
+        Field::new(GONE, data_type("boolean").expect("is in COLUMN_TYPES"), false),
     ];
     let key = [(DIGEST_KEY.to_owned(), format!("{:032x}", u128::from_le_bytes(hasher.key())))];
     Arc::new(Schema::new_with_metadata(fields, key))

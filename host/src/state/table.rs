@@ -50,11 +50,11 @@ impl Table {
         let renamed = |prefix: &str, field: &Field, nullable: bool| {
             Field::new(format!("{prefix}{}", field.name()), field.data_type().clone(), nullable)
         };
-        let time = data_type("timestamp").expect("a column type");
+        let time = data_type("timestamp").expect("is in COLUMN_TYPES");
         let mut fields: Vec<Field> = Vec::new();
         fields.extend(key_columns.schema().fields().iter().map(|field| renamed(KEY, field, field.is_nullable())));
         fields.extend([START, END].map(|name| Field::new(name, time.clone(), true)));
-        fields.push(Field::new(GONE, data_type("boolean").expect("a column type"), false));
+        fields.push(Field::new(GONE, data_type("boolean").expect("is in COLUMN_TYPES"), false));
         // A key that has gone has no values.
         fields.extend(values.fields().iter().map(|field| renamed(VALUE, field, true)));
         Self {
