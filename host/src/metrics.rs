@@ -32,6 +32,12 @@ pub const RESTARTS: &str = "rillgate_task_restarts_total";
 pub const RECORDS: &str = "rillgate_records_total";
 /// Transactions aborted and begun again.
 pub const ABORTED: &str = "rillgate_transactions_aborted_total";
+/// What a task does between two batches to go on with another version of its pipeline.
+pub const SWAP_PAUSE_SECONDS: &str = "rillgate_swap_pause_seconds";
+/// Versions of a pipeline that came, by what became of them.
+pub const SWAPS: &str = "rillgate_swaps_total";
+/// Configurations that were read while running, by whether they were taken.
+pub const RELOADS: &str = "rillgate_reloads_total";
 /// 1 while a pipeline runs, 0 once it has failed.
 pub const PIPELINE_UP: &str = "rillgate_pipeline_up";
 
@@ -49,6 +55,8 @@ pub fn describe() {
         (RESTARTS, Unit::Count, "Tasks that began anew from their last COMMIT"),
         (RECORDS, Unit::Count, "Records sent to topics, in transactions that were committed"),
         (ABORTED, Unit::Count, "Transactions aborted and begun again"),
+        (SWAPS, Unit::Count, "Versions of a pipeline that came, by what became of them"),
+        (RELOADS, Unit::Count, "Configurations that were read while running, by whether they were taken"),
     ];
     for (name, unit, text) in counters {
         metrics::describe_counter!(name, unit, text);
@@ -57,6 +65,11 @@ pub fn describe() {
         COMMIT_SECONDS,
         Unit::Seconds,
         "From an epoch's last row to its files being published and its records sent"
+    );
+    metrics::describe_histogram!(
+        SWAP_PAUSE_SECONDS,
+        Unit::Seconds,
+        "What a task does between two batches to go on with another version of its pipeline"
     );
     metrics::describe_gauge!(COMMITTED_OFFSET, Unit::Count, "The offset after the last one committed");
     metrics::describe_gauge!(GROUPS, Unit::Count, "Groups in a task's state");

@@ -25,6 +25,9 @@ pub use aggregate::LATE;
 pub use describe::{ColumnDescription, Description, TableDescription};
 pub use newest::ask_for_newest;
 
+/// Loads the plugin that a file is configured for.
+pub type Load<'a> = &'a mut dyn FnMut(&str) -> Result<Arc<Plugin>, PluginError>;
+
 /// A pipeline, ready to run.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -70,16 +73,23 @@ impl Pipeline {
     /// All that doesn't fit, as far as it can be told: each problem has the path of its key, and no location yet
     /// ([`Config::place`](crate::config::Config::place) knows it).
     pub fn open(name: &str, options: &PipelineOptions, engine: &Engine, base: &Path) -> Result<Self, Vec<Problem>> {
+        Self::open_with(name, options, &mut |file| engine.load(&base.join(file)))
+    }
+
+    /// The same with plugins from elsewhere: `load` is asked for each file that is configured, in the order of the plugins.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub fn open_with(name: &str, options: &PipelineOptions, load: Load) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let path = format!("pipeline.{name}");
         let input = input(&path, options, &mut problems);
-        let steps = steps(&path, options, engine, base, &mut problems);
+        let steps = steps(&path, options, load, &mut problems);
         let chain = match (&input, &steps) {
             (Some(input), Some(steps)) => open_chain(&path, steps, input, &mut problems),
             _ => None,
         };
-        let given_out =
-            chain.map(|chain| aggregate::given_out(&path, options, engine, base, chain.tables(), &mut problems));
+        let given_out = chain.map(|chain| aggregate::given_out(&path, options, load, chain.tables(), &mut problems));
         let tables = given_out.as_ref().map(|(_, all)| tables(&path, options, all, &mut problems));
         match (input, steps, given_out, tables) {
             (Some(input), Some(steps), Some((aggregate, _)), Some(tables)) if problems.is_empty() => {
@@ -112,6 +122,11 @@ impl Pipeline {
     /// How its rows are folded into groups, if they are.
     pub fn aggregate(&self) -> Option<&AggregateStep> {
         self.aggregate.as_ref()
+    }
+
+    /// Its transforms, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// The plugins, in order.
@@ -186,33 +201,26 @@ fn input(path: &str, options: &PipelineOptions, problems: &mut Vec<Problem>) -> 
 }
 
 /// The plugins, loaded. Each that can't be is a problem.
-fn steps(
-    path: &str,
-    options: &PipelineOptions,
-    engine: &Engine,
-    base: &Path,
-    problems: &mut Vec<Problem>,
-) -> Option<Vec<Step>> {
-    let load = |(at, transform): (usize, &TransformOptions)| {
+fn steps(path: &str, options: &PipelineOptions, load: Load, problems: &mut Vec<Problem>) -> Option<Vec<Step>> {
+    let step_of = |(at, transform): (usize, &TransformOptions)| {
         let TransformOptions { plugin, settings, limits } = transform;
-        load(&format!("{path}.transform[{at}]"), plugin, settings, limits, engine, base, problems)
+        step(&format!("{path}.transform[{at}]"), plugin, settings, limits, load, problems)
     };
-    let loaded: Vec<Option<Step>> = options.transform.iter().enumerate().map(load).collect();
+    let loaded: Vec<Option<Step>> = options.transform.iter().enumerate().map(step_of).collect();
     loaded.into_iter().collect()
 }
 
 /// A plugin, loaded, as the options at `path` want it.
-fn load(
+fn step(
     path: &str,
     plugin: &str,
     settings: &Properties,
     limits: &Limits,
-    engine: &Engine,
-    base: &Path,
+    load: Load,
     problems: &mut Vec<Problem>,
 ) -> Option<Step> {
     let settings = settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    match engine.load(&base.join(plugin)) {
+    match load(plugin) {
         Ok(plugin) => Some(Step { plugin, limits: limits.clone(), settings }),
         Err(error) => {
             problems.push(plugin_problem(path, &error));

@@ -11,8 +11,11 @@ mod epoch;
 mod folding;
 mod idle;
 mod plan;
+mod recent;
 mod staging;
+mod swap;
 mod taking;
+mod version;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,19 +26,21 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::batch::{Messages, RecordBatch, Rejection, SchemaRef};
+use crate::batch::{Messages, RecordBatch, Rejection};
 use crate::commit::{LogError, Stage, Store, StoredState, TaskLog};
-use crate::decode::Decoder;
-use crate::encode::{DeadLetters, EncodeError, Output, Target, TargetWriter};
+use crate::encode::{EncodeError, Output, TargetWriter};
 use crate::metrics::TaskMetrics;
-use crate::plugin::{BatchTime, ChainError, Plugins, Refusal};
+use crate::plugin::{BatchTime, Plugins, Refusal};
 use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
 
 use epoch::Epoch;
 use folding::Folding;
+use swap::{Tools, Turn};
 
-pub use aggregate::{GROUPS, SEEN, owner};
+pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
 pub use plan::{AggregatePlan, ExchangePlan, Plan, Side, Trigger};
+pub use recent::Recent;
+pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;
@@ -60,6 +65,9 @@ pub enum TaskError {
     /// It shall begin anew from its last COMMIT: fenced, the store was away for too long, an offset is gone.
     #[error("{0}")]
     Again(String),
+    /// It shall begin anew from its last COMMIT at once, with the version of its pipeline that is live now.
+    #[error("{0}")]
+    Swapped(String),
     /// The pipeline can't go on. Nothing is lost: the commit log says how far it came.
     #[error("{0}")]
     Fatal(String),
@@ -70,6 +78,8 @@ pub enum TaskError {
 pub enum Stepped {
     /// There may be more to do at once.
     Worked,
+    /// It goes on with another version of its pipeline.
+    Swapped,
     /// Nothing to do before this time, unless the thread is unparked.
     Idle(Option<Instant>),
     /// The task was asked to finish, and all it had is committed.
@@ -100,6 +110,10 @@ pub struct Resources {
 
 /// One partition of one pipeline.
 pub struct Task {
+    version: Arc<Version>,
+    /// What it goes on with after this epoch.
+    next: Option<Arc<Version>>,
+    /// That of `version`.
     plan: Arc<Plan>,
     resources: Resources,
     queue: PartitionQueue,
@@ -108,15 +122,11 @@ pub struct Task {
     pending_since: Option<Instant>,
     /// The offset after all that was taken.
     position: i64,
-    decoder: Decoder,
+    tools: Tools,
     /// What becomes of rows in the place of being written, where they are aggregated.
     folding: Option<Folding>,
     /// Told when the schemas are known that were lacking.
     schemas: Option<oneshot::Receiver<()>>,
-    /// One for each table of the chain.
-    writers: Vec<Option<TargetWriter>>,
-    dead: DeadLetters,
-    dead_writer: TargetWriter,
     outputs: Vec<Output>,
     stage: Stage,
     epoch: Epoch,
@@ -136,34 +146,18 @@ enum LogAt {
 impl Task {
     /// A task that has been claimed: it begins where its log says.
     pub fn new(
-        plan: Arc<Plan>,
+        version: Arc<Version>,
         resources: Resources,
         queue: PartitionQueue,
         log: TaskLog,
         state: Option<StoredState>,
     ) -> Result<Self, TaskError> {
-        let fatal = |error: EncodeError| TaskError::Fatal(error.to_string());
+        let plan = Arc::clone(&version.plan);
         let partition = queue.partition.clone();
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
         let folding = plan.aggregate.as_ref().map(|plan| Folding::new(plan, &partition, &folder, state)).transpose()?;
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
-        let footer = plan.footer();
-        let open = |(target, schema): &(Target, SchemaRef)| {
-            let mut writer = TargetWriter::new(target, schema)?;
-            // For files that are closed before their epoch ends.
-            writer.set_metadata(&footer);
-            Ok(writer)
-        };
-        let writers = plan.tables.iter().map(|table| table.as_ref().map(open).transpose());
-        let dead = DeadLetters::new(plan.dead_letters);
-        let dead_target = Target::Table(dead.table_options(&plan.pipeline));
-        let dead_writer = TargetWriter::new(&dead_target, &dead.schema()).map_err(fatal)?;
-        let decoder = Decoder::new(&plan.decode, &plan.columns);
-        let mut decoder = decoder.map_err(|error| TaskError::Fatal(error.to_string()))?;
-        if let Some(registry) = &plan.registry {
-            decoder.look_up_in(Arc::clone(registry.schemas()));
-        }
         resources.progress.committed.store(start, Ordering::Release);
         let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
         metrics.committed_offset.set(start as f64);
@@ -172,12 +166,9 @@ impl Task {
             pending: KafkaMessages::new(partition),
             pending_since: None,
             position: start,
-            decoder,
+            tools: Tools::new(&plan)?,
             folding,
             schemas: None,
-            writers: writers.collect::<Result<_, _>>().map_err(fatal)?,
-            dead,
-            dead_writer,
             outputs: Vec::new(),
             stage,
             epoch: Epoch::new(start, log.next_file()),
@@ -186,6 +177,8 @@ impl Task {
             finishing: false,
             queue,
             plan,
+            version,
+            next: None,
             resources,
         })
     }
@@ -195,9 +188,9 @@ impl Task {
         &self.queue.partition
     }
 
-    /// What the pipeline's tasks have in common.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
+    /// The version of its pipeline that it works by.
+    pub fn version(&self) -> &Arc<Version> {
+        &self.version
     }
 
     /// Unparks `thread` when messages come. Step once after calling this.
@@ -218,6 +211,11 @@ impl Task {
     /// Does what there is to do: at most one batch. `plugins` are the worker's, for this pipeline.
     pub fn step(&mut self, plugins: &mut Plugins) -> Result<Stepped, TaskError> {
         self.hear_of_commit()?;
+        match self.turn(plugins)? {
+            Turn::No => {}
+            Turn::Done => return Ok(Stepped::Swapped),
+            Turn::Waits => return Ok(Stepped::Idle(None)),
+        }
         let taken = self.take()?;
         let now = Instant::now();
         let full = self.pending.len() >= self.plan.batch_rows || self.pending.bytes() >= BATCH_BYTES;
@@ -275,24 +273,27 @@ impl Task {
             return self.process_chunks(plugins);
         }
         let messages = &self.pending;
-        let decoded = self.decoder.decode(messages);
+        let decoded = self.tools.decoder.decode(messages);
         for rejection in &decoded.rejected {
-            self.dead.push(messages, rejection.row as usize, "decode", &rejection.reason, None);
+            self.tools.dead.push(messages, rejection.row as usize, "decode", &rejection.reason, None);
         }
 
         let (mut dead, now) = (Vec::new(), batch_time(messages));
-        let (writers, folding, metrics) = (&self.writers, &mut self.folding, &self.metrics);
+        let (writers, folding, metrics) = (&self.tools.writers, &mut self.folding, &self.metrics);
         let mut take = |table: usize, batch: &_| match (table, &mut *folding, &mut plugins.aggregate) {
             (0, Some(folding), Some(aggregate)) => folding.fold(batch, aggregate, now, metrics),
-            _ => writers[table].as_ref().map_or(Ok(()), |writer| {
-                let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
-                writer.check(batch).map_err(refused)
-            }),
+            _ => check(writers, table, batch),
         };
-        let tables = plugins.chain.apply(&decoded.rows, now, &mut take, &mut dead);
-        let tables = tables.map_err(|error| self.stopped(&error))?;
+        let tables = self.version.apply(&mut plugins.chain, &decoded.rows, now, &mut take, &mut dead);
+        let tables = tables.map_err(|error| self.stopped(error))?;
         for letter in &dead {
-            self.dead.push(messages, letter.message as usize, &letter.stage, &letter.reason, letter.plugin.as_deref());
+            self.tools.dead.push(
+                messages,
+                letter.message as usize,
+                &letter.stage,
+                &letter.reason,
+                letter.plugin.as_deref(),
+            );
         }
 
         // Rows that were folded come out of their groups.
@@ -300,7 +301,8 @@ impl Task {
         for (index, batches) in tables.iter().enumerate().skip(folded) {
             self.write(index, batches)?;
         }
-        let (skipped, dead_letters) = (u64::from(decoded.skipped), self.dead.len() as u64);
+        let (skipped, dead_letters) = (u64::from(decoded.skipped), self.tools.dead.len() as u64);
+        self.version.recent.push(&decoded.rows, now);
         self.processed(skipped, dead_letters)
     }
 
@@ -311,9 +313,9 @@ impl Task {
             self.write(table, &rows)?;
         }
         if dead_letters > 0 {
-            let written = self.dead_writer.write(&self.dead.take(), &mut self.outputs);
+            let written = self.tools.dead_writer.write(&self.tools.dead.take(), &mut self.outputs);
             written.map_err(|error| self.unwritten(&error))?;
-            self.stage_outputs(self.writers.len());
+            self.stage_outputs(self.tools.writers.len());
         }
 
         self.epoch.skipped += skipped;
@@ -332,7 +334,7 @@ impl Task {
     /// Writes rows to a table, if it goes anywhere.
     fn write(&mut self, table: usize, batches: &[RecordBatch]) -> Result<(), TaskError> {
         for batch in batches {
-            let Some(writer) = &mut self.writers[table] else { break };
+            let Some(writer) = &mut self.tools.writers[table] else { break };
             let written = writer.write(batch, &mut self.outputs);
             written.map_err(|error| self.unwritten(&error))?;
             self.stage_outputs(table);
@@ -346,11 +348,11 @@ impl Task {
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
         let state = self.give_out(plugins)?;
         let metadata = self.plan.footer();
-        for index in 0..=self.writers.len() {
-            let writer = match self.writers.get_mut(index) {
+        for index in 0..=self.tools.writers.len() {
+            let writer = match self.tools.writers.get_mut(index) {
                 Some(None) => continue,
                 Some(Some(writer)) => writer,
-                None => &mut self.dead_writer,
+                None => &mut self.tools.dead_writer,
             };
             let finished = writer.finish(&metadata, &mut self.outputs);
             finished.map_err(|error| self.unwritten(&error))?;
@@ -396,18 +398,20 @@ impl Task {
 
     /// Whether size or rows say that the epoch ends: past that it takes nothing more, even while the one before is deciding.
     fn is_over_full(&self) -> bool {
-        let writers = || self.writers.iter().flatten().chain([&self.dead_writer]);
+        let writers = || self.tools.writers.iter().flatten().chain([&self.tools.dead_writer]);
         let rows: u64 = writers().map(TargetWriter::open_rows).sum();
         rows >= self.plan.trigger.rows || writers().any(|writer| writer.largest_file_bytes() >= self.plan.trigger.bytes)
-    }
-
-    fn stopped(&self, error: &ChainError) -> TaskError {
-        TaskError::Fatal(format!("{} from offset {}: {error}", self.queue.partition, self.epoch.end))
     }
 
     fn unwritten(&self, error: &EncodeError) -> TaskError {
         TaskError::Fatal(format!("{} from offset {}: {error}", self.queue.partition, self.epoch.end))
     }
+}
+
+/// Whether a table can take rows.
+fn check(writers: &[Option<TargetWriter>], table: usize, batch: &RecordBatch) -> Result<(), Refusal> {
+    let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
+    writers[table].as_ref().map_or(Ok(()), |writer| writer.check(batch).map_err(refused))
 }
 
 /// The time that plugins see: of the batch's last message, so that doing it again gives the same.

@@ -10,17 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Instant;
 
-use crate::plugin::{PluginError, Plugins};
+use crate::plugin::Plugins;
 use crate::source::TopicPartition;
-use crate::task::{Plan, Side, Stepped, Task, TaskError};
+use crate::task::{Stepped, Task, TaskError, Version};
 
 /// Told when a task has ended: by itself with an error, or finished as asked.
 pub type Ended = Box<dyn FnOnce(Result<(), TaskError>) + Send>;
-/// Makes the plugin instances of a pipeline.
-pub type OpenPlugins = Arc<dyn Fn() -> Result<Plugins, PluginError> + Send + Sync>;
 
 enum Command {
-    Add { task: Box<Task>, open: OpenPlugins, ended: Ended },
+    Add { task: Box<Task>, ended: Ended },
+    Swap { partitions: Vec<TopicPartition>, version: Arc<Version>, plugins: Option<Box<Plugins>> },
     Finish { pipeline: String, partition: TopicPartition },
     Drop { pipeline: String, partition: TopicPartition },
     Stop,
@@ -42,8 +41,14 @@ impl Worker {
     }
 
     /// Gives it a task.
-    pub fn add(&self, task: Task, open: OpenPlugins, ended: Ended) {
-        self.tell(Command::Add { task: Box::new(task), open, ended });
+    pub fn add(&self, task: Task, ended: Ended) {
+        self.tell(Command::Add { task: Box::new(task), ended });
+    }
+
+    /// Asks its tasks of these partitions to go on with another version of their pipeline. `plugins` are instances of it, made
+    /// beforehand so that no task has to wait for them.
+    pub fn swap(&self, partitions: Vec<TopicPartition>, version: Arc<Version>, plugins: Option<Plugins>) {
+        self.tell(Command::Swap { partitions, version, plugins: plugins.map(Box::new) });
     }
 
     /// Asks for a task to commit what it has and end.
@@ -76,8 +81,8 @@ impl Worker {
 #[derive(Default)]
 struct Floor {
     tasks: Vec<(Task, Ended)>,
-    /// Those of each part of each pipeline.
-    plugins: HashMap<(String, Option<Side>), Plugins>,
+    /// Those of each version that has tasks here, or is about to have some.
+    plugins: HashMap<u64, Plugins>,
 }
 
 impl Floor {
@@ -99,15 +104,24 @@ impl Floor {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Add { mut task, open, ended } => {
-                if let Entry::Vacant(place) = self.plugins.entry(part(task.plan())) {
-                    match open() {
-                        Ok(plugins) => drop(place.insert(plugins)),
-                        Err(error) => return ended(Err(TaskError::Fatal(error.to_string()))),
-                    }
+            Command::Add { mut task, ended } => {
+                if let Err(error) = self.open(task.version()) {
+                    return ended(Err(error));
                 }
                 task.wake(std::thread::current());
                 self.tasks.push((*task, ended));
+            }
+            Command::Swap { partitions, version, plugins } => {
+                if let Some(plugins) = plugins {
+                    self.plugins.insert(version.id(), *plugins);
+                }
+                let pipeline = &version.plan.pipeline;
+                for (task, _) in &mut self.tasks {
+                    if task.version().plan.pipeline == *pipeline && partitions.contains(task.partition()) {
+                        task.swap(Arc::clone(&version));
+                    }
+                }
+                self.tidy();
             }
             Command::Finish { pipeline, partition } => {
                 if let Some(index) = self.find(&pipeline, &partition) {
@@ -123,19 +137,43 @@ impl Floor {
         }
     }
 
+    /// Makes instances of a version's plugins, unless they are here.
+    fn open(&mut self, version: &Version) -> Result<(), TaskError> {
+        if let Entry::Vacant(place) = self.plugins.entry(version.id()) {
+            place.insert((version.open)().map_err(|error| TaskError::Fatal(error.to_string()))?);
+        }
+        Ok(())
+    }
+
+    /// Drops the instances that no task works with, or is about to.
+    fn tidy(&mut self) {
+        let versions: Vec<u64> = self.tasks.iter().flat_map(|(task, _)| task.versions()).collect();
+        self.plugins.retain(|version, _| versions.contains(version));
+    }
+
     /// One step of each task. `None`: there is more to do at once; otherwise nothing before that time.
     fn step_all(&mut self) -> Option<Option<Instant>> {
         let (mut worked, mut until) = (false, None::<Instant>);
         let mut index = 0;
         while index < self.tasks.len() {
             let task = &mut self.tasks[index].0;
-            let stepped = match self.plugins.get_mut(&part(task.plan())) {
+            let stepped = match self.plugins.get_mut(&task.version().id()) {
                 Some(plugins) => task.step(plugins),
-                // Opened before the pipeline's first task was taken in, dropped after its last has gone.
+                // Opened when the task came or its version changed, dropped after the last of its kind has gone.
                 None => Err(TaskError::Fatal("no plugins".to_owned())),
             };
             match stepped {
                 Ok(Stepped::Worked) => worked = true,
+                Ok(Stepped::Swapped) => {
+                    worked = true;
+                    let version = Arc::clone(task.version());
+                    // They are here, unless the task came to this worker while its pipeline was being swapped.
+                    if let Err(error) = self.open(&version) {
+                        self.end(index, Err(error));
+                        continue;
+                    }
+                    self.tidy();
+                }
                 Ok(Stepped::Idle(time)) => until = until.into_iter().chain(time).min(),
                 Ok(Stepped::Finished) => {
                     self.end(index, Ok(()));
@@ -153,21 +191,14 @@ impl Floor {
 
     fn end(&mut self, index: usize, result: Result<(), TaskError>) {
         let (task, ended) = self.tasks.swap_remove(index);
-        let ended_part = part(task.plan());
         // The queue goes before the owner hears of it: the partition may come back at once.
         drop(task);
-        if !self.tasks.iter().any(|(task, _)| part(task.plan()) == ended_part) {
-            self.plugins.remove(&ended_part);
-        }
+        self.tidy();
         ended(result);
     }
 
     fn find(&self, pipeline: &str, partition: &TopicPartition) -> Option<usize> {
-        self.tasks.iter().position(|(task, _)| task.plan().pipeline == pipeline && task.partition() == partition)
+        let is_it = |task: &Task| task.version().plan.pipeline == pipeline && task.partition() == partition;
+        self.tasks.iter().position(|(task, _)| is_it(task))
     }
-}
-
-/// Which part of which pipeline.
-fn part(plan: &Plan) -> (String, Option<Side>) {
-    (plan.pipeline.clone(), plan.side())
 }

@@ -238,7 +238,7 @@ impl Host<'_> {
         command.env("RILLGATE_STORE", format!("file:{}", self.args.lake.display()));
         command.env("RILLGATE_EVERY", "5s");
         if std::env::var_os("RILLGATE_LOG").is_none() {
-            command.env("RILLGATE_LOG", "warn");
+            command.env("RILLGATE_LOG", "warn,rillgate::reload=info");
         }
         // Ctrl-C at the terminal is for the demo, which then ends the host in order.
         command.process_group(0);
@@ -292,6 +292,12 @@ fn greet(host: &Host<'_>, brokers: &[(System, EmbeddedBroker)], child: &Child) {
         for topic in sights.topics {
             println!("Results are in the topic {topic}, too:\n  kcat -C -e -b {servers} -t {topic}");
         }
+    }
+    if brokers.iter().any(|(system, _)| *system == System::Railway) {
+        println!(
+            "Change a plugin while it runs: edit plugins/railway/src/stations.rs, then `make plugins` in another terminal. Or edit {}.",
+            show(&host.args.config.config)
+        );
     }
     match host.args.time {
         Some(time) => println!("It ends by itself after {}.", humantime::format_duration(time)),

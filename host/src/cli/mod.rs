@@ -4,6 +4,8 @@
 
 mod check;
 mod demo;
+mod dev;
+mod plan;
 mod plugin;
 mod run;
 mod simulate;
@@ -59,7 +61,11 @@ enum Command {
     /// Look into what aggregates remember.
     #[command(subcommand)]
     State(state::StateCommand),
-    /// Look into plugins.
+    /// Build a plugin whenever its source is saved, have it go live in a running host, and show what it does.
+    Dev(dev::DevArgs),
+    /// Say what a running host would change if this were its configuration.
+    Plan(plan::HostArgs),
+    /// Look into plugins, and tell a running host which version of them is live.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
 }
@@ -107,6 +113,8 @@ pub fn main() -> Exit {
         Command::Simulate(args) => simulate::simulate(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
         Command::State(command) => state::state(&command, cli.json),
+        Command::Dev(args) => dev::dev(&args, cli.json),
+        Command::Plan(args) => plan::plan(&args, cli.json),
         Command::Plugin(command) => plugin::plugin(&command, cli.json),
     }
 }
@@ -177,7 +185,7 @@ fn none_begins_with(args: &ConfigArgs) -> Problem {
 }
 
 /// Opens every pipeline: plugins compiled, schemas negotiated, or every problem with them.
-fn open(config: &Config, json: bool) -> Result<Vec<Pipeline>, Exit> {
+fn open(config: &Config, json: bool) -> Result<(Engine, Vec<Pipeline>), Exit> {
     let engine = engine().map_err(|exit| exit.say("plugins"))?;
     let mut all = config.pipelines.clone();
     let lacking = ask_for_newest(&mut all, config.schema_registry.as_ref());
@@ -192,7 +200,7 @@ fn open(config: &Config, json: bool) -> Result<Vec<Pipeline>, Exit> {
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(pipelines) } else { Err(report(&config.place(problems), json)) }
+    if problems.is_empty() { Ok((engine, pipelines)) } else { Err(report(&config.place(problems), json)) }
 }
 
 /// The engine that compiles plugins, with compiled code kept in the user's cache folder.

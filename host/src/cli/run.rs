@@ -8,8 +8,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{ConfigArgs, Exit, Say, load, open, runtime};
-use crate::commit::OpenError;
+use crate::commit::{OpenError, Store};
 use crate::http;
+use crate::reload::watch::Watcher;
+use crate::reload::{self, History, Reload, Source};
 use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::supervisor::{PipelineStatus, RunOptions, StartError, State, Supervisor};
@@ -33,25 +35,44 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Exit {
 }
 
 fn start(args: &RunArgs, json: bool) -> Result<Exit, Exit> {
+    // Before it is read: what is written meanwhile is seen.
+    let watcher = Watcher::new([args.config.config.clone()]);
     let config = load(&args.config, json)?;
-    let pipelines = open(&config, json)?;
+    let (engine, pipelines) = open(&config, json)?;
     let metrics = http::record_metrics().map_err(|reason| (Exit::Environment, reason).say("metrics"))?;
     let runtime = runtime()?;
     let options = RunOptions { until_caught_up: args.until_caught_up, workers: args.workers.map(usize::from) };
-    let supervisor = Supervisor::start(&config, pipelines, &options, runtime.handle());
+    let store = Store::open(&config.store.for_commit());
+    let store = store.map_err(|error| (Exit::BadInput, error.to_string()).say("rillgate"))?;
+    let history = History::new(&store, runtime.handle());
+    let pipelines = reload::at_start(pipelines, &config.base, &engine, &history);
+    let supervisor = Supervisor::start(&config, &pipelines, &options, runtime.handle());
     let supervisor = Arc::new(supervisor.map_err(|error| (exit_of(&error), error.to_string()).say("rillgate"))?);
     runtime.spawn(stop_on_signal(Arc::clone(&supervisor)));
+    let mut reloading = None;
     if !args.until_caught_up {
-        let served = runtime.block_on(http::serve(config.http.listen, Arc::clone(&supervisor), metrics));
-        match served {
+        let http = config.http.clone();
+        let source = Source {
+            path: args.config.config.clone(),
+            overrides: args.config.overrides.clone(),
+            is_asked_for: super::is_asked_for,
+            only: args.config.only.clone(),
+        };
+        let reload = Reload::start(watcher, source, config, pipelines, engine, Arc::clone(&supervisor));
+        let reload = Arc::new(reload.map_err(|error| (Exit::Environment, error.to_string()).say("reload"))?);
+        runtime.spawn(reload_on_signal(Arc::clone(&reload)));
+        let served = http::serve(&http, Arc::clone(&supervisor), Arc::clone(&reload), metrics);
+        match runtime.block_on(served) {
             Ok(address) => tracing::info!("http://{address}/ shows the pipelines"),
-            Err(error) => {
-                tracing::warn!(%error, listen = %config.http.listen, "no page, no metrics; the pipelines run")
-            }
+            Err(error) => tracing::warn!(%error, listen = %http.listen, "no page, no metrics; the pipelines run"),
         }
+        reloading = Some(reload);
     }
     let mut progress = Progress::new(json);
     let ended = supervisor.wait(|status| progress.tick(status));
+    if let Some(reload) = reloading {
+        reload.end();
+    }
     progress.end();
     Ok(summary(&ended, json))
 }
@@ -84,6 +105,17 @@ async fn stop_on_signal(supervisor: Arc<Supervisor>) {
         }
         tracing::info!("stopping: committing what is there");
         supervisor.stop();
+    }
+}
+
+/// SIGHUP has all files looked at.
+async fn reload_on_signal(reload: Arc<Reload>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        let reload = Arc::clone(&reload);
+        // What is wrong has been logged.
+        let _ = tokio::task::spawn_blocking(move || reload.ask(reload::Command::Reload)).await;
     }
 }
 

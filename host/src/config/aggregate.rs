@@ -77,6 +77,12 @@ impl AggregateOptions {
             dedup: self.dedup.clone(),
         }
     }
+
+    /// Whether what is remembered of groups is of use to both.
+    pub fn has_groups_of(&self, other: &Self) -> bool {
+        let groups = |one: &Self| (one.key.clone(), one.time.clone(), one.window, one.dedup.clone(), one.exchange);
+        groups(self) == groups(other)
+    }
 }
 
 /// Reports what doesn't go together.

@@ -20,6 +20,7 @@ mod secret;
 mod sink;
 mod source;
 mod store;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -36,7 +37,7 @@ pub use crate::registry::RegistryOptions;
 pub use aggregate::{AggregateOptions, Exchange};
 pub use explain::nearest;
 pub use options::{
-    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions,
+    DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions, Token,
     TransformOptions,
 };
 pub use overrides::ENVIRONMENT;
@@ -45,6 +46,7 @@ pub use schema::json_schema;
 pub use secret::{MASK, is_secret};
 pub use sink::{OutputOptions, SinkOptions};
 pub use source::Location;
+pub use swap::SwapOptions;
 
 use overrides::{Override, OverrideError};
 use read::{OtherSpellings, Report};

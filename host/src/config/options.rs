@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::aggregate::AggregateOptions;
 use super::secret::{MASK, is_secret};
 use super::sink::{OutputOptions, SinkOptions};
+use super::swap::SwapOptions;
 use super::units::Text;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::DeadLetterFormat;
@@ -91,11 +92,25 @@ pub struct HttpOptions {
     /// otherwise.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// What an operator must send to change something: `Authorization: Bearer <token>`. Without one only this machine may, and only
+    /// where `listen` is of this machine alone.
+    pub token: Option<Token>,
+}
+
+/// A secret that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), token: None }
     }
 }
 
@@ -122,6 +137,8 @@ pub struct PipelineOptions {
     pub outputs: IndexMap<String, OutputOptions>,
     /// How dead letters are written.
     pub dead_letters: DeadLetterOptions,
+    /// What a new version of its plugins has to show before it goes live, and after.
+    pub swap: SwapOptions,
     /// What is promised about each record.
     pub delivery: Delivery,
     /// What to do when the commit log and Kafka disagree.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::aggregate::AggregateOptions;
 use super::options::{DeadLetterOptions, Delivery, HttpOptions, OnDataLoss, Properties, Start, TransformOptions};
 use super::sink::{OutputOptions, SinkOptions};
+use super::swap::SwapOptions;
 use super::units;
 use crate::decode::{ColumnOptions, DecodeOptions};
 
@@ -111,6 +112,9 @@ pub(super) struct Pipeline {
     /// How dead letters are written, under `_dead/` in the store.
     #[serde(default)]
     pub(super) dead_letters: DeadLetterOptions,
+    /// What a new version of its plugins has to show before it goes live, and after.
+    #[serde(default)]
+    pub(super) swap: SwapOptions,
     /// What is promised about each record: `"exactly-once"` unless said otherwise.
     #[serde(default)]
     pub(super) delivery: Delivery,

@@ -146,6 +146,7 @@ fn pipeline(
         sink: given.sink?,
         outputs: given.outputs,
         dead_letters: given.dead_letters,
+        swap: given.swap,
         delivery: given.delivery,
         on_data_loss: given.on_data_loss,
         kafka: kafka.with(&own),

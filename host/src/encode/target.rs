@@ -27,6 +27,15 @@ impl Target {
         }
     }
 
+    /// The table's folder, or the topic.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Table(options) => &options.table,
+            Self::Topic(options) => &options.topic,
+            Self::Placed(topic) => topic,
+        }
+    }
+
     /// Whether its values are Avro.
     pub fn is_avro(&self) -> bool {
         self.topic().is_some_and(|topic| topic.format == RecordFormat::Avro)

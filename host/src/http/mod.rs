@@ -8,7 +8,9 @@
 //! | `/api/v1/pipelines` | state and tasks of each pipeline, JSON |
 //! | `/` | a page that draws the above |
 //!
-//! Everything here only reads. It listens on localhost unless the configuration says otherwise.
+//! Everything here only reads; what operators may do is in [`admin`]. It listens on localhost unless the configuration says otherwise.
+
+pub mod admin;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
+use crate::config::HttpOptions;
+use crate::reload::Reload;
 use crate::supervisor::{State, Supervisor};
 
 const PAGE: &str = include_str!("page.html");
@@ -57,11 +61,12 @@ pub fn record_metrics() -> Result<PrometheusHandle, String> {
 /// # Errors
 /// If the address can't be listened on.
 pub async fn serve(
-    listen: SocketAddr,
+    options: &HttpOptions,
     supervisor: Arc<Supervisor>,
+    reload: Arc<Reload>,
     metrics: PrometheusHandle,
 ) -> std::io::Result<SocketAddr> {
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let listener = tokio::net::TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
     let routes = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
@@ -69,6 +74,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(prometheus))
         .route("/api/v1/pipelines", get(pipelines))
+        .merge(admin::routes(reload, options.clone()))
         .with_state(Served { supervisor, metrics });
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {

@@ -1,11 +1,9 @@
 //! The aggregate of a pipeline: its columns found, its plugin opened, and what comes out.
 
-use std::path::Path;
-
-use super::{AggregateStep, load, plugin_problem};
+use super::{AggregateStep, Load, plugin_problem, step};
 use crate::batch::{SchemaRef, data_type};
 use crate::config::{AggregateOptions, PipelineOptions, Problem, nearest};
-use crate::plugin::{Aggregate, Engine, MAIN, Table};
+use crate::plugin::{Aggregate, MAIN, Table};
 use crate::window::group_schema;
 
 /// The output of rows that came too late.
@@ -16,8 +14,7 @@ pub const LATE: &str = "late";
 pub(super) fn given_out(
     path: &str,
     options: &PipelineOptions,
-    engine: &Engine,
-    base: &Path,
+    load: Load,
     tables: &[Table],
     problems: &mut Vec<Problem>,
 ) -> (Option<AggregateStep>, Vec<Table>) {
@@ -25,7 +22,7 @@ pub(super) fn given_out(
     let Some(aggregate) = &options.aggregate else { return (None, tables) };
     let rows = tables[0].schema.clone();
     let path = format!("{path}.aggregate");
-    let Some((step, output)) = open(&path, aggregate, engine, base, &rows, problems) else { return (None, tables) };
+    let Some((step, output)) = open(&path, aggregate, load, &rows, problems) else { return (None, tables) };
     tables[0] = Table { name: MAIN.to_owned(), schema: output };
     if tables.iter().any(|table| table.name == LATE) {
         let message = format!("a plugin writes to an output `{LATE}`, which is that of rows that come too late");
@@ -39,8 +36,7 @@ pub(super) fn given_out(
 fn open(
     path: &str,
     options: &AggregateOptions,
-    engine: &Engine,
-    base: &Path,
+    load: Load,
     rows: &SchemaRef,
     problems: &mut Vec<Problem>,
 ) -> Option<(AggregateStep, SchemaRef)> {
@@ -68,7 +64,7 @@ fn open(
         let message = format!("`{}` is no timestamp", time.name());
         problems.push(Problem::error(format!("{path}.time"), message).hint("type = \"timestamp\" in `columns`"));
     }
-    let step = load(path, &options.plugin, &options.settings, &options.limits, engine, base, problems);
+    let step = step(path, &options.plugin, &options.settings, &options.limits, load, problems);
     let (Some(step), true) = (step, problems.len() == before) else { return None };
     let window = options.window_options();
     let groups = group_schema(rows, &window)

@@ -95,6 +95,14 @@ pub enum ApplyError {
 /// A pipeline's transforms fail whatever they are given: the pipeline must stop. Nothing of the batch is committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
+    /// A batch broke a plugin, and was not taken apart.
+    #[error("{plugin}: {reason}")]
+    Broke {
+        /// The plugin's file.
+        plugin: String,
+        /// What it failed with.
+        reason: String,
+    },
     /// Message after message fails alone.
     #[error(
         "{plugin} failed on {failures} messages in a row, the last time with: {reason}. The pipeline stops before these \
@@ -105,6 +113,12 @@ pub enum ChainError {
         plugin: String,
         /// How many messages failed one after another.
         failures: usize,
+        /// What the last of them failed with.
+        reason: String,
+    },
+    /// Messages fail, and there was no time left to find out which.
+    #[error("there was no time left to look for the messages that fail with: {reason}")]
+    OutOfTime {
         /// What the last of them failed with.
         reason: String,
     },

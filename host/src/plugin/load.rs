@@ -78,7 +78,16 @@ impl Engine {
         if file.len() as u64 > bounds::MAX_FILE_BYTES {
             return Err(unloadable(format!("it has more than {}", human(bounds::MAX_FILE_BYTES))));
         }
-        self.load_binary(path, &file).map_err(unloadable)
+        self.load_bytes(path, &file)
+    }
+
+    /// The same for what was read before. `path` is where it is said to come from.
+    ///
+    /// # Errors
+    /// [`PluginError::Unloadable`] for what is no plugin of this host.
+    pub fn load_bytes(&self, path: &Path, file: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        let unloadable = |reason| PluginError::Unloadable { path: path.to_owned(), reason };
+        self.load_binary(path, file).map_err(unloadable)
     }
 
     fn load_binary(&self, path: &Path, file: &[u8]) -> Result<Arc<Plugin>, String> {

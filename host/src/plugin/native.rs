@@ -11,7 +11,7 @@ use crate::batch::{RecordBatch, SchemaRef};
 /// Makes the code for one transform on one thread, given the columns that come in, the settings, and the columns that go out.
 pub type Open = fn(&SchemaRef, &[(String, String)], &SchemaRef) -> Apply;
 /// What is called in the plugin's place.
-pub type Apply = Box<dyn FnMut(&RecordBatch) -> Applied>;
+pub type Apply = Box<dyn FnMut(&RecordBatch) -> Applied + Send>;
 
 static OPEN: OnceLock<Open> = OnceLock::new();
 

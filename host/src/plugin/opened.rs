@@ -58,6 +58,8 @@ pub(super) struct Opened<G: Exports> {
     plan: G::Plan,
     /// `None` after it failed or grew: the next call gets a fresh one.
     instance: Option<Instance<G>>,
+    /// Instances that were replaced because they had grown.
+    grown: u64,
 }
 
 /// What instances are made of.
@@ -76,7 +78,7 @@ impl<G: Exports> Opened<G> {
         let indices = G::find(&plugin.pre).map_err(|error| unloadable(format!("{error:#}")))?;
         let recipe = Recipe { plugin: Arc::clone(plugin), indices, offer };
         let (instance, plan) = recipe.instantiate()?;
-        Ok(Self { recipe, plan, instance: Some(instance) })
+        Ok(Self { recipe, plan, instance: Some(instance), grown: 0 })
     }
 
     /// What the plugin announced.
@@ -86,6 +88,11 @@ impl<G: Exports> Opened<G> {
 
     pub(super) fn plugin(&self) -> &Arc<Plugin> {
         &self.recipe.plugin
+    }
+
+    /// How many instances were replaced because they had grown.
+    pub(super) fn grown(&self) -> u64 {
+        self.grown
     }
 
     /// The columns of rows and of groups that it was offered.
@@ -107,6 +114,7 @@ impl<G: Exports> Opened<G> {
         let answer = instance.call(now, call)?;
         if instance.has_grown() {
             let path = self.recipe.plugin.path.display();
+            self.grown += 1;
             tracing::debug!(plugin = %path, "replacing an instance that uses over half of its memory");
         } else {
             self.instance = Some(instance);

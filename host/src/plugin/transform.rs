@@ -81,6 +81,11 @@ impl Transform {
         self.opened.plan()
     }
 
+    /// How many instances had to be replaced because their memory had grown.
+    pub fn grown(&self) -> u64 {
+        self.opened.grown()
+    }
+
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin> {
         self.opened.plugin()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use arrow::error::ArrowError;
 use tokio::runtime::Handle;
 
 use super::plan;
@@ -14,11 +15,10 @@ use crate::exchange::{self, HEADER};
 use crate::pipeline::Pipeline;
 use crate::sink::{self, Sink};
 use crate::source::{Consumer, SourceError, SourceOptions, TopicPartition};
-use crate::task::{ExchangePlan, Plan, Side, Targets};
+use crate::task::{AggregatePlan, ExchangePlan, OpenPlugins, Plan, Recent, Side, Targets, Version};
 
 /// Connects to Kafka. Nothing is consumed yet.
-pub(super) fn connect(pipeline: Pipeline, around: &Surroundings) -> Result<Vec<Arc<Running>>, StartError> {
-    let pipeline = Arc::new(pipeline);
+pub(super) fn connect(pipeline: &Arc<Pipeline>, around: &Surroundings) -> Result<Vec<Arc<Running>>, StartError> {
     let of_source = |source| StartError::Source { pipeline: pipeline.name().to_owned(), source };
     let of_sink = |source| StartError::Sink { pipeline: pipeline.name().to_owned(), source };
     let source = plan::source(pipeline.options());
@@ -27,9 +27,9 @@ pub(super) fn connect(pipeline: Pipeline, around: &Surroundings) -> Result<Vec<A
         true => count(partitions(&consumer, around.until_caught_up).map_err(of_source)?),
         false => BTreeMap::new(),
     };
-    let topics = plan::topics(&pipeline, &around.runtime).map_err(of_sink)?;
-    let schemas = plan::schemas(&pipeline, around.registry.as_deref(), &around.runtime)?;
-    let plan = plan::plan(&pipeline, &topics, &schemas, around.registry.clone());
+    let topics = plan::topics(pipeline, &around.runtime).map_err(of_sink)?;
+    let schemas = plan::schemas(pipeline, around.registry.as_deref(), &around.runtime)?;
+    let plan = plan::plan(pipeline, &topics, &schemas, around.registry.clone());
     let targets = around.until_caught_up.then(Targets::default);
     if let Some(targets) = &targets {
         let ends = ends(&consumer).map_err(of_source)?;
@@ -37,15 +37,17 @@ pub(super) fn connect(pipeline: Pipeline, around: &Surroundings) -> Result<Vec<A
         let _ = targets.set(ends);
     }
     let exchange = plan::needs_exchange(pipeline.options(), &partitions)
-        .then(|| exchange_of(&pipeline, &plan, partitions, &around.runtime))
+        .then(|| exchange_of(pipeline, &plan, partitions, &around.runtime))
         .transpose()
         .map_err(of_sink)?;
     let log = plan::log(pipeline.options());
     let sink = Sink::new(pipeline.name(), &pipeline.options().kafka);
     let failure = Arc::new(OnceLock::new());
-    let part = |consumer, plan: Plan, targets, before: Option<Arc<Running>>| Part {
-        pipeline: Arc::clone(&pipeline),
-        plan: Arc::new(plan),
+    let recent = Arc::new(Recent::new(pipeline.options().swap.shadow_rows));
+    let mut versions = versions(pipeline, plan, exchange.as_ref(), &recent).into_iter().map(Arc::new);
+    let part = |version: Arc<Version>, consumer, targets, before: Option<Arc<Running>>| Part {
+        version,
+        one_partition: exchange.is_none() && plan::may_need_exchange(pipeline.options()),
         log: log.clone(),
         sink: sink.clone(),
         consumer,
@@ -53,16 +55,33 @@ pub(super) fn connect(pipeline: Pipeline, around: &Surroundings) -> Result<Vec<A
         before,
         failure: Arc::clone(&failure),
     };
-    let Some(exchange) = exchange else {
-        return Ok(vec![Running::new(part(consumer, plan, targets, None), around)]);
-    };
-    let topic = exchange::topic(pipeline.name());
-    let behind = Consumer::connect(behind(source, &topic)).map_err(of_source)?;
-    let (before_plan, behind_plan) = parted(plan, &topic, &exchange);
-    let before = Running::new(part(consumer, before_plan, targets, None), around);
-    let targets = around.until_caught_up.then(Targets::default);
-    let behind = Running::new(part(behind, behind_plan, targets, Some(Arc::clone(&before))), around);
-    Ok(vec![before, behind])
+    let Some(first) = versions.next() else { return Ok(Vec::new()) };
+    let mut parts = vec![Running::new(part(first, consumer, targets, None), around)];
+    for version in versions {
+        let behind = Consumer::connect(behind(source.clone(), &exchange::topic(pipeline.name()))).map_err(of_source)?;
+        let targets = around.until_caught_up.then(Targets::default);
+        let before = parts.last().map(Arc::clone);
+        parts.push(Running::new(part(version, behind, targets, before), around));
+    }
+    Ok(parts)
+}
+
+/// What the tasks of a pipeline work by: one version of it, or one for each side of an exchange.
+pub(super) fn versions(
+    pipeline: &Arc<Pipeline>,
+    plan: Plan,
+    exchange: Option<&ExchangePlan>,
+    recent: &Arc<Recent>,
+) -> Vec<Version> {
+    let of = Arc::clone(pipeline);
+    let open: OpenPlugins = Arc::new(move || of.open_plugins());
+    let Some(exchange) = exchange else { return vec![Version::new(Arc::new(plan), open, Arc::clone(recent))] };
+    let of = Arc::clone(pipeline);
+    let open_behind: OpenPlugins = Arc::new(move || of.open_plugins_behind_exchange());
+    let (before, behind) = parted(plan, &exchange::topic(pipeline.name()), exchange);
+    // A new version is tried on what its transforms are given.
+    let nothing = Arc::new(Recent::new(0));
+    vec![Version::new(Arc::new(before), open, Arc::clone(recent)), Version::new(Arc::new(behind), open_behind, nothing)]
 }
 
 /// The partitions of a consumer's topics. A topic that has just been made may not be known to all brokers yet. Blocks.
@@ -121,10 +140,19 @@ fn exchange_of(
     let options = plan::exchange_topic(&topic, partitions);
     let found = sink::create_missing(&pipeline.options().kafka, &[&options], runtime, plan::PATIENCE)?;
     let partitions = found.get(&topic).map_or(partitions, |found| found.partitions as u32);
-    let placing = exchange::Placing::new(&aggregate.rows, &columns, partitions);
-    let placing = placing.map_err(|error| differs(error.to_string()))?;
+    let exchange = through(aggregate, partitions, topics).map_err(|error| differs(error.to_string()))?;
+    tracing::info!(pipeline = pipeline.name(), topic, rule = exchange.placing.rule(), "rows go through an exchange");
+    Ok(exchange)
+}
+
+/// An exchange of so many partitions, for the rows of an aggregate.
+pub(super) fn through(
+    aggregate: &AggregatePlan,
+    partitions: u32,
+    topics: BTreeMap<String, u32>,
+) -> Result<ExchangePlan, ArrowError> {
+    let placing = exchange::Placing::new(&aggregate.rows, &aggregate.window.placed_by(), partitions)?;
     let sends_states = aggregate.late.is_none() && aggregate.window.states_can_be_sent();
-    tracing::info!(pipeline = pipeline.name(), topic, rule = placing.rule(), "rows go through an exchange");
     Ok(ExchangePlan { placing, topics, sends_states })
 }
 

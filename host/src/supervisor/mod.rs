@@ -5,9 +5,10 @@
 mod connect;
 mod plan;
 mod running;
+mod swap;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -20,7 +21,9 @@ use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::worker::Worker;
 
+pub use plan::{Way, way};
 pub use running::{PipelineStatus, Running, State};
+pub use swap::SwapError;
 
 /// How often the supervisor looks at what has no event.
 const TICK: Duration = Duration::from_millis(50);
@@ -78,8 +81,8 @@ struct Surroundings {
 /// Pipelines that run.
 pub struct Supervisor {
     /// Parts of one pipeline follow one another, as rows do.
-    running: Vec<Arc<Running>>,
-    workers: Arc<Vec<Worker>>,
+    running: Mutex<Vec<Arc<Running>>>,
+    around: Surroundings,
     stopping: AtomicBool,
 }
 
@@ -88,7 +91,7 @@ impl Supervisor {
     /// is where uploads and commits run.
     pub fn start(
         config: &Config,
-        pipelines: Vec<Pipeline>,
+        pipelines: &[Arc<Pipeline>],
         options: &RunOptions,
         runtime: &Handle,
     ) -> Result<Self, StartError> {
@@ -96,24 +99,24 @@ impl Supervisor {
         if pipelines.iter().any(|pipeline| plan::is_exactly_once(pipeline.options())) {
             runtime.block_on(store.probe())?;
         }
-        let registry = registry(config, &pipelines, runtime)?;
+        let registry = registry(config, pipelines, runtime)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = (0..options.workers.unwrap_or(cores))
             .map(|index| Worker::start(format!("worker-{index}")))
             .collect::<Result<Vec<_>, _>>()
             .map_err(StartError::Machine)?;
-        let workers = Arc::new(workers);
         let around = Surroundings {
             store,
-            workers: Arc::clone(&workers),
+            workers: Arc::new(workers),
             runtime: runtime.clone(),
             registry,
             until_caught_up: options.until_caught_up,
         };
         // Side by side: each waits for Kafka's answers.
         let connected: Result<Vec<_>, StartError> = std::thread::scope(|scope| {
-            let connect = |pipeline| scope.spawn(|| connect::connect(pipeline, &around));
-            let all: Vec<_> = pipelines.into_iter().map(connect).collect();
+            let around = &around;
+            let connect = |pipeline| scope.spawn(move || connect::connect(pipeline, around));
+            let all: Vec<_> = pipelines.iter().map(connect).collect();
             all.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
         let running: Vec<Arc<Running>> = connected?.into_iter().flatten().collect();
@@ -121,16 +124,17 @@ impl Supervisor {
             let joined = pipeline.join();
             joined.map_err(|source| StartError::Source { pipeline: pipeline.name().to_owned(), source })?;
         }
-        Ok(Self { running, workers, stopping: AtomicBool::new(false) })
+        Ok(Self { running: Mutex::new(running), around, stopping: AtomicBool::new(false) })
     }
 
     /// What each pipeline is at.
     pub fn status(&self) -> Vec<PipelineStatus> {
         let mut all: Vec<PipelineStatus> = Vec::new();
-        for mut status in self.running.iter().map(|part| part.status()) {
+        for mut status in self.running().iter().map(|part| part.status()) {
             // Where there are several parts, the last one says what the pipeline has come to.
             if let Some(before) = all.pop_if(|last| last.pipeline == status.pipeline) {
                 status.tasks.splice(0..0, before.tasks);
+                status.on_probation |= before.on_probation;
             }
             all.push(status);
         }
@@ -147,35 +151,59 @@ impl Supervisor {
     pub fn wait(&self, mut tick: impl FnMut(&[PipelineStatus])) -> Vec<PipelineStatus> {
         while !self.stopping.load(Ordering::Relaxed) {
             let mut going = false;
-            for pipeline in &self.running {
+            let running = self.running().clone();
+            for pipeline in &running {
                 if pipeline.is_over() {
                     pipeline.stop();
                 } else {
                     going = true;
                 }
             }
+            // One that has no pipelines may be given some.
+            going |= running.is_empty() && !self.around.until_caught_up;
             tick(&self.status());
             if !going {
                 break;
             }
             std::thread::sleep(TICK);
         }
+        // Whoever starts pipelines stops doing so.
+        self.stop();
         std::thread::scope(|scope| {
-            for pipeline in &self.running {
-                scope.spawn(|| pipeline.stop());
+            for pipeline in self.running().clone() {
+                scope.spawn(move || pipeline.stop());
             }
         });
-        self.workers.iter().for_each(Worker::stop);
+        self.around.workers.iter().for_each(Worker::stop);
         self.status()
+    }
+}
+
+impl Supervisor {
+    /// Whether it was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Where control files go, and what asks the store.
+    pub fn store(&self) -> (&Store, &Handle) {
+        (&self.around.store, &self.around.runtime)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The schema registry, where a pipeline reads or writes Avro. One that refuses us is an error now; one that is away is
 /// waited for, by those that read.
-fn registry(config: &Config, pipelines: &[Pipeline], runtime: &Handle) -> Result<Option<Arc<Registry>>, RegistryError> {
+fn registry(
+    config: &Config,
+    pipelines: &[Arc<Pipeline>],
+    runtime: &Handle,
+) -> Result<Option<Arc<Registry>>, RegistryError> {
     let reader = pipelines.iter().find(|pipeline| pipeline.options().decode.avro().is_some());
-    let writes = pipelines.iter().any(|pipeline| pipeline.options().sinks().any(|(_, sink)| sink.target.is_avro()));
-    let Some(options) = config.schema_registry.as_ref().filter(|_| reader.is_some() || writes) else { return Ok(None) };
+    let Some(options) = &config.schema_registry else { return Ok(None) };
     let registry = Registry::new(options)?;
     let Some(reader) = reader else { return Ok(Some(Arc::new(registry))) };
     let topic = reader.options().topics.first().map_or("", String::as_str);

@@ -43,6 +43,40 @@ pub(super) fn is_exactly_once(options: &PipelineOptions) -> bool {
     options.delivery == Delivery::ExactlyOnce
 }
 
+/// How a pipeline that runs comes to another configuration or other plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// Its tasks go on with it, each after an epoch.
+    Swap,
+    /// It ends in order, and begins again: for this key.
+    Restart(&'static str),
+    /// Not at all: what it remembers would be of no use. In words, with the way out.
+    Refused(String),
+}
+
+/// How a pipeline comes to another version.
+pub fn way(from: &PipelineOptions, to: &PipelineOptions) -> Way {
+    let restarts = [
+        ("topics", from.topics == to.topics),
+        ("group", from.group == to.group),
+        ("kafka", from.kafka == to.kafka),
+        ("delivery", from.delivery == to.delivery),
+        ("on_data_loss", from.on_data_loss == to.on_data_loss),
+        ("log_retention", from.log_retention == to.log_retention),
+    ];
+    match (&from.aggregate, &to.aggregate) {
+        (Some(from), Some(to)) if !from.has_groups_of(to) => {
+            return Way::Refused(
+                "its groups would be others (key, time, window, dedup or exchange), and it remembers those that there are: give the                  pipeline another name to begin anew"
+                    .to_owned(),
+            );
+        }
+        (Some(_), None) | (None, Some(_)) => return Way::Restart("aggregate"),
+        _ => {}
+    }
+    restarts.into_iter().find(|(_, same)| !same).map_or(Way::Swap, |(key, _)| Way::Restart(key))
+}
+
 /// Whether the results would be wrong if rows came from several partitions with no exchange between them and their groups.
 pub(super) fn may_need_exchange(options: &PipelineOptions) -> bool {
     options.aggregate.as_ref().is_some_and(|aggregate| aggregate.exchange != Some(Exchange::None))

@@ -1,19 +1,18 @@
 //! One pipeline that runs: its consumer, its tasks, and how it ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Surroundings, connect, plan};
+use super::{Surroundings, connect};
 use crate::commit::{LogError, LogOptions, StoredState, TaskLog, folder};
-use crate::pipeline::Pipeline;
+use crate::plugin::PluginError;
 use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
-use crate::task::{Plan, Progress, Resources, Side, Targets, Task, TaskError};
-use crate::worker::OpenPlugins;
+use crate::task::{Progress, Resources, Targets, Task, TaskError, Version};
 
 /// How long a partition that goes may take to commit what it has. Well below Kafka's `max.poll.interval.ms`.
 const GRACE: Duration = Duration::from_secs(60);
@@ -29,6 +28,10 @@ pub struct PipelineStatus {
     pub pipeline: String,
     /// Whether it runs.
     pub state: State,
+    /// SHA-256 of its plugins, in order.
+    pub plugins: Vec<String>,
+    /// Its plugins have to prove themselves yet, and go back by themselves if they don't.
+    pub on_probation: bool,
     /// Its tasks on this instance, in the order of their names.
     pub tasks: Vec<TaskStatus>,
 }
@@ -62,8 +65,9 @@ pub struct TaskStatus {
 
 /// What makes one part of a pipeline: before an exchange, behind it, or all of it where there is none.
 pub(super) struct Part {
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) plan: Arc<Plan>,
+    pub(super) version: Arc<Version>,
+    /// Its groups may be in no more than one partition.
+    pub(super) one_partition: bool,
     pub(super) log: LogOptions,
     pub(super) sink: Sink,
     pub(super) consumer: Consumer,
@@ -77,8 +81,10 @@ pub(super) struct Part {
 
 /// One pipeline that runs, or one part of it.
 pub struct Running {
-    pipeline: Arc<Pipeline>,
-    plan: Arc<Plan>,
+    name: String,
+    /// What tasks begin with. One that failed on probation has failed for good: see [`Running::version`].
+    version: Mutex<Arc<Version>>,
+    one_partition: bool,
     log: LogOptions,
     sink: Sink,
     around: Surroundings,
@@ -110,10 +116,11 @@ struct Held {
 
 impl Running {
     pub(super) fn new(part: Part, around: &Surroundings) -> Arc<Self> {
-        let Part { pipeline, plan, log, sink, consumer, targets, before, failure } = part;
+        let Part { version, one_partition, log, sink, consumer, targets, before, failure } = part;
         Arc::new_cyclic(|this| Self {
-            pipeline,
-            plan,
+            name: version.plan.pipeline.clone(),
+            version: Mutex::new(version),
+            one_partition,
             log,
             sink,
             around: around.clone(),
@@ -139,7 +146,42 @@ impl Running {
 
     /// The pipeline's name.
     pub fn name(&self) -> &str {
-        self.pipeline.name()
+        &self.name
+    }
+
+    /// The version that its tasks begin with: where that on probation has failed, the one before it.
+    pub fn version(&self) -> Arc<Version> {
+        let mut version = lock(&self.version);
+        if version.failure().is_some()
+            && let Some(back) = version.back()
+        {
+            *version = back;
+        }
+        Arc::clone(&version)
+    }
+
+    /// Has all its tasks go on with another version, each after the epoch at hand.
+    ///
+    /// # Errors
+    /// A plugin fails in `open` that didn't before: nothing has changed.
+    pub(super) fn swap(&self, version: Version) -> Result<(), PluginError> {
+        let version = Arc::new(version);
+        let count = lock(&self.tasks).values().filter_map(|held| held.worker).collect::<BTreeSet<_>>().len();
+        // Before anything waits for them.
+        let mut plugins = (0..count).map(|_| (version.open)()).collect::<Result<Vec<_>, _>>()?;
+        // No task starts meanwhile.
+        let tasks = lock(&self.tasks);
+        *lock(&self.version) = Arc::clone(&version);
+        let mut of_worker: BTreeMap<usize, Vec<TopicPartition>> = BTreeMap::new();
+        for (partition, held) in tasks.iter() {
+            if let Some(worker) = held.worker {
+                of_worker.entry(worker).or_default().push(partition.clone());
+            }
+        }
+        for (worker, partitions) in of_worker {
+            self.around.workers[worker].swap(partitions, Arc::clone(&version), plugins.pop());
+        }
+        Ok(())
     }
 
     /// Whether it has nothing more to do: failed, or caught up.
@@ -166,7 +208,14 @@ impl Running {
             })
             .collect();
         tasks.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        PipelineStatus { pipeline: self.name().to_owned(), state, tasks }
+        let version = self.version();
+        PipelineStatus {
+            pipeline: self.name().to_owned(),
+            state,
+            plugins: version.plan.plugins.clone(),
+            on_probation: version.back().is_some(),
+            tasks,
+        }
     }
 
     /// Gives all partitions back, which commits what they have, and leaves the group. Does nothing the second time.
@@ -241,15 +290,14 @@ impl Running {
         let attempt = uuid::Uuid::new_v4().simple().to_string();
         let options = LogOptions { topics: Some(self.sink.task(partition)), ..self.log.clone() };
         let log = TaskLog::claim(self.around.store.clone(), folder, attempt, options, first_offset).await?;
-        let state = if self.plan.aggregate.is_some() { log.load_state().await? } else { None };
+        let state = if self.version().plan.aggregate.is_some() { log.load_state().await? } else { None };
         Ok((log, state))
     }
 
     /// Starts a task that has been claimed; returns where it begins.
     fn start(&self, queue: PartitionQueue, log: TaskLog, state: Option<StoredState>) -> Result<i64, TaskError> {
         let (partition, start) = (queue.partition.clone(), log.next_offset());
-        let has_exchange = self.plan.side().is_some();
-        if partition.partition > 0 && !has_exchange && plan::may_need_exchange(self.pipeline.options()) {
+        if partition.partition > 0 && self.one_partition {
             return Err(TaskError::Fatal(format!(
                 "{} had one partition at the start, and has {partition} now: the rows of a group may be in any of them, and the results \
                  would be wrong. Start again, so that they go through an exchange; or say exchange = \"none\" in `aggregate`, if \
@@ -273,25 +321,20 @@ impl Running {
             },
             targets: self.targets.clone(),
         };
-        let task = Task::new(Arc::clone(&self.plan), resources, queue, log, state)?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.around.workers.len();
-        {
-            let mut tasks = lock(&self.tasks);
-            let pause = tasks.get(&partition).map_or(FIRST_PAUSE, |held| held.pause);
-            let held = Held { progress, worker: Some(turn), again: None, pause, began_at: start };
-            tasks.insert(partition.clone(), held);
-        }
-        let (this, pipeline) = (self.this.clone(), Arc::clone(&self.pipeline));
-        let open: OpenPlugins = match self.plan.side() {
-            Some(Side::Behind) => Arc::new(move || pipeline.open_plugins_behind_exchange()),
-            Some(Side::Before) | None => Arc::new(move || pipeline.open_plugins()),
-        };
+        // Held until the worker has the task: a swap finds it there, or comes first.
+        let mut tasks = lock(&self.tasks);
+        let task = Task::new(self.version(), resources, queue, log, state)?;
+        let pause = tasks.get(&partition).map_or(FIRST_PAUSE, |held| held.pause);
+        let held = Held { progress, worker: Some(turn), again: None, pause, began_at: start };
+        tasks.insert(partition.clone(), held);
+        let this = self.this.clone();
         let ended = Box::new(move |result| {
             if let Some(this) = this.upgrade() {
                 this.task_ended(&partition, result);
             }
         });
-        self.around.workers[turn].add(task, open, ended);
+        self.around.workers[turn].add(task, ended);
         Ok(start)
     }
 
@@ -302,6 +345,10 @@ impl Running {
             match result {
                 Ok(()) => {}
                 Err(TaskError::Fatal(reason)) => self.fail(reason),
+                Err(TaskError::Swapped(reason)) => {
+                    tracing::info!(pipeline = self.name(), %partition, reason, "the task begins anew");
+                    held.again = Some(Instant::now());
+                }
                 Err(TaskError::Again(reason)) => {
                     if held.progress.committed.load(Ordering::Acquire) > held.began_at {
                         held.pause = FIRST_PAUSE;

@@ -66,6 +66,14 @@ impl Before {
         })
     }
 
+    /// Goes on by a plan that differs in nothing that is remembered.
+    pub(super) fn adopt(&mut self, plan: &AggregatePlan) {
+        self.plan = plan.clone();
+        if let Some((_, exchange)) = &plan.exchange {
+            self.exchange = exchange.clone();
+        }
+    }
+
     /// Makes records of rows: all or none.
     pub(super) fn fold(&mut self, rows: &RecordBatch, plugin: &mut Aggregate, now: BatchTime) -> Result<(), Refusal> {
         let refused = |reason| Refusal::Row { stage: "aggregate", reason, plugin: None };

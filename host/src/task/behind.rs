@@ -24,11 +24,12 @@ impl Task {
         let mut dead_letters = 0;
         for index in 0..messages.len() {
             let offset = messages.offset(index);
-            let fatal = |reason: &str| TaskError::Fatal(format!("{} offset {offset}: {reason}", self.queue.partition));
+            let at = |reason: &str| format!("{} offset {offset}: {reason}", self.queue.partition);
+            let fatal = |reason: &str| TaskError::Fatal(at(reason));
             let chunk = match exchange::read(messages, index, &plan.rows, &states) {
                 Ok(chunk) => chunk,
                 Err(Unreadable::Foreign(reason)) => {
-                    self.dead.push(messages, index, "exchange", &reason, None);
+                    self.tools.dead.push(messages, index, "exchange", &reason, None);
                     dead_letters += 1;
                     continue;
                 }
@@ -44,19 +45,20 @@ impl Task {
             match chunk.content {
                 Content::None => groups.hear(&chunk.heading),
                 Content::States(states) => {
-                    groups.merge(&states, aggregate, now, &self.metrics).map_err(|reason| fatal(&reason))?;
+                    let merged = groups.merge(&states, aggregate, now, &self.metrics);
+                    merged.map_err(|reason| self.version.ends(at(&reason)))?;
                 }
                 Content::Rows(batch) => {
                     let rows = Rows { origin: (0..batch.num_rows() as u32).collect(), batch };
                     let (metrics, mut dead) = (&self.metrics, Vec::new());
                     let mut take = |_, batch: &_| groups.fold(batch, aggregate, now, metrics);
-                    let folded = plugins.chain.apply(&rows, now, &mut take, &mut dead);
-                    folded.map_err(|error| fatal(&error.to_string()))?;
+                    let folded = self.version.apply(&mut plugins.chain, &rows, now, &mut take, &mut dead);
+                    folded.map_err(|stopped| stopped.ends(format_args!("{} offset {offset}", self.queue.partition)))?;
                     dead_letters += dead.len() as u64;
                     for letter in dead {
                         let row = row_of(messages, index, &rows.batch, letter.message as usize);
                         let row = row.map_err(|error| fatal(&error.to_string()))?;
-                        self.dead.push(&row, 0, &letter.stage, &letter.reason, letter.plugin.as_deref());
+                        self.tools.dead.push(&row, 0, &letter.stage, &letter.reason, letter.plugin.as_deref());
                     }
                 }
             }

@@ -50,6 +50,14 @@ impl Folding {
         }
     }
 
+    /// Goes on by a plan that differs in nothing that is remembered.
+    pub(super) fn adopt(&mut self, plan: &AggregatePlan) {
+        match self {
+            Self::Groups(groups) => groups.adopt(plan),
+            Self::Before(before) => before.adopt(plan),
+        }
+    }
+
     /// Takes note that messages came; returns what is written of them at once, and the table that it goes to.
     pub(super) fn take(&mut self) -> Result<Option<(usize, Vec<RecordBatch>)>, EncodeError> {
         Ok(match self {

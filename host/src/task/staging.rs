@@ -13,9 +13,9 @@ impl Task {
     /// Writes the rows of groups that are complete or have changed; returns what has to be written of their states.
     pub(super) fn give_out(&mut self, plugins: &mut Plugins) -> Result<Option<StateDeltas>, TaskError> {
         let (Some(folding), Some(aggregate)) = (&mut self.folding, &mut plugins.aggregate) else { return Ok(None) };
-        let (rows, state) = folding.end_epoch(aggregate).map_err(|reason| {
-            TaskError::Fatal(format!("{} up to offset {}: {reason}", self.queue.partition, self.epoch.end))
-        })?;
+        let ended = folding.end_epoch(aggregate);
+        let at = |reason| format!("{} up to offset {}: {reason}", self.queue.partition, self.epoch.end);
+        let (rows, state) = ended.map_err(|reason| self.version.ends(at(reason)))?;
         let (count, bytes) = folding.size();
         self.metrics.groups.set(count as f64);
         self.metrics.state_bytes.set(bytes as f64);
@@ -48,7 +48,7 @@ impl Task {
             Some(Some((Target::Table(options), _))) => Ok(options.table.clone()),
             Some(Some((Target::Topic(options), _))) => Err(options.topic.clone()),
             Some(Some((Target::Placed(topic), _))) => Err(topic.clone()),
-            _ => Ok(self.dead.table_options(&self.plan.pipeline).table),
+            _ => Ok(self.tools.dead.table_options(&self.plan.pipeline).table),
         };
         for output in self.outputs.drain(..) {
             match output {

@@ -15,7 +15,7 @@ impl Task {
             return Ok(false);
         }
         self.schemas = None;
-        let lacking = self.decoder.prepare(&self.pending);
+        let lacking = self.tools.decoder.prepare(&self.pending);
         if lacking.is_empty() {
             return Ok(true);
         }

@@ -3,6 +3,8 @@
 //! Its functions are the plugin's own, compiled for this machine. What comes out becomes Arrow's without a copy and without a
 //! check; what goes in is copied, since the SDK's lists own what they hold. A plugin's columns are copied both ways and checked.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +20,17 @@ use rillgate_sdk::wit;
 /// Rows that were given to it, over all threads.
 pub static ROWS: AtomicU64 = AtomicU64::new(0);
 
-/// Opens the plugin as the host does.
+/// Tells apart what was opened.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+type Opened = Box<dyn FnMut(wit::Batch) -> wit::Output>;
+
+thread_local! {
+    /// What was opened, on the thread that calls it: it stays there.
+    static OPENED: RefCell<HashMap<u64, Opened>> = RefCell::default();
+}
+
+/// Opens the plugin as the host does, when it is called first.
 pub fn open(input: &SchemaRef, settings: &[(String, String)], output: &SchemaRef) -> Apply {
     let field = |field: &Arc<rillgate::batch::Field>| wit::Field {
         name: field.name().clone(),
@@ -26,11 +38,18 @@ pub fn open(input: &SchemaRef, settings: &[(String, String)], output: &SchemaRef
         nullable: field.is_nullable(),
     };
     let fields: Vec<_> = input.fields().iter().map(field).collect();
-    let mut opened = PLUGIN.open(&fields, settings.to_vec()).expect("it opens as the component did");
+    let settings = settings.to_vec();
     let output = Arc::clone(output);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
     Box::new(move |batch| {
         ROWS.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        let answer = opened.apply(lists(batch)).expect("batches that fit");
+        let answer = OPENED.with_borrow_mut(|all| {
+            let opened = all.entry(id).or_insert_with(|| {
+                let mut opened = PLUGIN.open(&fields, settings.clone()).expect("it opens as the component did");
+                Box::new(move |batch| opened.apply(batch).expect("batches that fit"))
+            });
+            opened(lists(batch))
+        });
         let batches = answer.batches.into_iter().map(|batch| columns(&output, batch)).collect();
         let rejection = |wit::Rejection { row, reason }| Rejection { row, reason };
         Applied { batches, rejected: answer.rejected.into_iter().map(rejection).collect() }

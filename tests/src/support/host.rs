@@ -179,26 +179,53 @@ impl Host {
         self.child.id()
     }
 
+    /// The memory that it has now, in MiB, rounded up; `None` once it has ended.
+    pub fn memory_mib(&self) -> Option<u64> {
+        self.status_mib("VmRSS:")
+    }
+
     /// The most memory that it has had so far, in MiB, rounded up; `None` once it has ended.
     pub fn peak_mib(&self) -> Option<u64> {
+        self.status_mib("VmHWM:")
+    }
+
+    fn status_mib(&self, name: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()?.div_ceil(1024))
     }
 
     /// Its metrics, as Prometheus gets them.
     pub fn metrics(&self) -> String {
-        let address = super::wait::until(Duration::from_secs(30), "the address of its page", || {
+        let (status, answer) = self.ask("GET", "/metrics", &[]);
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Where its HTTP side listens, once it does.
+    pub fn url(&self) -> String {
+        super::wait::until(Duration::from_secs(30), "the address of its page", || {
             let output = self.output();
             let (_, rest) = output.split_once("http://")?;
-            rest.split_once("/ shows the pipelines").map(|(address, _)| address.to_owned())
-        });
+            rest.split_once("/ shows the pipelines").map(|(address, _)| format!("http://{address}"))
+        })
+    }
+
+    /// Asks its HTTP side as an operator does; returns the status and the body.
+    pub fn ask(&self, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+        let url = self.url();
+        let address = url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: rillgate\r\nConnection: close\r\n\r\n").unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nx-rillgate: 1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        answer
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.unwrap_or_else(|| panic!("no status in {answer:?}")), body.to_owned())
     }
 
     /// The sum of a metric over its labels; 0 where there is none.

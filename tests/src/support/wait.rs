@@ -19,3 +19,13 @@ pub fn until<T>(bound: Duration, what: &str, mut condition: impl FnMut() -> Opti
 pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
+
+/// Looks for so long that something doesn't happen; panics with `what` once it has.
+#[track_caller]
+pub fn never(bound: Duration, mut condition: impl FnMut() -> bool, what: &str) {
+    let start = Instant::now();
+    while start.elapsed() < bound {
+        assert!(!condition(), "{what}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,251 @@
+//! `rillgate dev`: a plugin is built whenever its source is saved, goes live, and shows what it does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use clap::Args;
+use notify::{RecursiveMode, Watcher};
+use rillgate_feeds::{System, feed};
+use serde_json::Value;
+
+use super::plan::{Host, HostArgs};
+use super::{Exit, Say, engine, load};
+use crate::batch::MemoryMessages;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::plugin::BatchTime;
+use crate::reload::sample::sample;
+
+/// Editors write several files, or one several times.
+const SETTLING: Duration = Duration::from_millis(150);
+/// Rows of a simulated system that a plugin is shown with where no host runs.
+const ROWS: usize = 2_000;
+/// Rows that are shown one by one.
+const SHOWN: usize = 5;
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// The pipeline that the plugin is for.
+    pipeline: String,
+    /// The folder of the plugin's source.
+    #[arg(default_value = ".", value_name = "DIR")]
+    source: PathBuf,
+    /// Which of the pipeline's plugins it is, counted from 0; the aggregate comes last.
+    #[arg(long, default_value_t = 0)]
+    index: usize,
+    /// How it is built, in that folder; `cargo build --release --target wasm32-wasip2` unless given.
+    #[arg(long, value_name = "COMMAND", requires = "artifact")]
+    build: Option<String>,
+    /// The component that this makes.
+    #[arg(long, value_name = "FILE")]
+    artifact: Option<PathBuf>,
+    /// Messages to show it with, one JSON object a line, where no host runs; those of the simulated system unless given.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// End after the first time.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub(super) fn dev(args: &DevArgs, json: bool) -> Exit {
+    let config = match load(&args.host.config, json) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    if !config.pipelines.contains_key(&args.pipeline) {
+        let names: Vec<&str> = config.pipelines.keys().map(String::as_str).collect();
+        let message = format!("there is no pipeline `{}`; there are {}", args.pipeline, names.join(", "));
+        return (Exit::BadInput, message).say("dev");
+    }
+    let watched = watch(&args.source);
+    let (_watcher, saved) = match watched {
+        Ok(watched) => watched,
+        Err(error) => return (Exit::Environment, format!("{}: {error}", args.source.display())).say("dev"),
+    };
+    loop {
+        let shown = build(args).and_then(|artifact| show(args, &config, &artifact, json));
+        if let Err(reason) = &shown {
+            eprintln!("{reason}");
+        }
+        if args.once {
+            return if shown.is_ok() { Exit::Fine } else { Exit::Failed };
+        }
+        eprintln!("waiting for a change in {}", args.source.display());
+        if saved.recv().is_err() {
+            return Exit::Fine;
+        }
+        while saved.recv_timeout(SETTLING).is_ok() {}
+    }
+}
+
+/// Told of each change of a source file.
+fn watch(source: &Path) -> notify::Result<(impl Watcher, Receiver<()>)> {
+    let (tell, told) = channel();
+    let is_source = |path: &PathBuf| {
+        let names = || path.components().map(|part| part.as_os_str().to_string_lossy());
+        !names().any(|name| name == "target" || name == "node_modules" || name.starts_with('.'))
+            && path.extension().is_none_or(|extension| extension != "wasm" && extension != "lock")
+    };
+    let source = source.canonicalize().map_err(notify::Error::io)?;
+    let base = source.clone();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let is_change = event.is_ok_and(|event| {
+            let inside = |path: &PathBuf| path.strip_prefix(&base).is_ok_and(|path| is_source(&path.to_owned()));
+            !event.kind.is_access() && event.paths.iter().any(inside)
+        });
+        if is_change {
+            // Who waited has gone.
+            let _ = tell.send(());
+        }
+    })?;
+    watcher.watch(&source, RecursiveMode::Recursive)?;
+    Ok((watcher, told))
+}
+
+/// Builds the plugin; returns the component's file, or says that it can't be built: the compiler has said why.
+fn build(args: &DevArgs) -> Result<PathBuf, String> {
+    let began = std::time::Instant::now();
+    let (mut command, what) = match &args.build {
+        Some(line) => {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", line]);
+            (command, line.as_str())
+        }
+        None => {
+            let mut command = Command::new("cargo");
+            command.args([
+                "build",
+                "--release",
+                "--target",
+                "wasm32-wasip2",
+                "--message-format=json-render-diagnostics",
+            ]);
+            (command, "cargo build")
+        }
+    };
+    let output = command.current_dir(&args.source).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("{what}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{what} failed; what was live stays"));
+    }
+    let built = match &args.artifact {
+        Some(artifact) => Some(artifact.clone()),
+        None => artifact(&output.stdout, &args.source),
+    };
+    let built = built.ok_or(
+        "cargo made no component: does Cargo.toml say crate-type = [\"cdylib\"]? If there are several, say --artifact",
+    )?;
+    eprintln!("built in {:.1} s: {}", began.elapsed().as_secs_f64(), built.display());
+    Ok(built)
+}
+
+/// The component that cargo says it made of the package in a folder.
+fn artifact(messages: &[u8], source: &Path) -> Option<PathBuf> {
+    let manifest = source.canonicalize().ok()?.join("Cargo.toml");
+    let lines = messages.split(|byte| *byte == b'\n');
+    let artifacts = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let ours =
+        artifacts.filter(|message| message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest));
+    let files: Vec<String> = ours
+        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+        .filter_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(str::to_owned))
+        .collect();
+    match files.as_slice() {
+        [one] => Some(PathBuf::from(one)),
+        _ => None,
+    }
+}
+
+/// Has the host take the plugin, or, where none runs, tries it here; prints what it does.
+fn show(args: &DevArgs, config: &Config, artifact: &Path, json: bool) -> Result<(), String> {
+    let content = std::fs::read(artifact).map_err(|error| format!("{}: {error}", artifact.display()))?;
+    let name = &args.pipeline;
+    let host: Host = args.host.of(config);
+    let shown = match host.ask(&format!("pipelines/{name}/plugins/{}", args.index), Some(content.clone())) {
+        Ok(answer) => {
+            for (pipeline, outcome) in answer["pipelines"].as_object().into_iter().flatten() {
+                match outcome["refused"].as_str() {
+                    Some(reason) => eprintln!("{pipeline}: stays out: {reason}"),
+                    None => eprintln!("{pipeline}: {}", outcome.as_str().unwrap_or_default()),
+                }
+            }
+            host.ask(&format!("pipelines/{name}/sample"), None).map_err(|(_, reason)| reason)?
+        }
+        Err((Exit::Environment, _)) => {
+            eprintln!("no host runs: these are the simulated system's messages, or those of --input");
+            alone(args, config, &content, artifact)?
+        }
+        Err((_, reason)) => return Err(reason),
+    };
+    if json {
+        println!("{shown}");
+        return Ok(());
+    }
+    print(&shown);
+    Ok(())
+}
+
+/// What the plugin does in the place of the pipeline's own, in this process.
+fn alone(args: &DevArgs, config: &Config, content: &[u8], artifact: &Path) -> Result<Value, String> {
+    let options = &config.pipelines[&args.pipeline];
+    let engine = engine().map_err(|(_, error)| error)?;
+    let mut index = 0;
+    let mut load = |file: &str| {
+        index += 1;
+        match index - 1 == args.index {
+            true => engine.load_bytes(artifact, content),
+            false => engine.load(&config.base.join(file)),
+        }
+    };
+    let pipeline = Pipeline::open_with(&args.pipeline, options, &mut load)
+        .map_err(|problems| config.place(problems).render(false))?;
+    let topic = options.topics.first().map_or("", String::as_str);
+    let messages = match &args.input {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            MemoryMessages::from_values(topic, text.lines())
+        }
+        None => simulated(&options.topics)?,
+    };
+    let decoded = pipeline.decoder().map_err(|error| error.to_string())?.decode(&messages).rows;
+    if decoded.batch.num_rows() == 0 {
+        return Err("no message could be decoded".to_owned());
+    }
+    let sampled = sample(&pipeline, &decoded, BatchTime::default(), SHOWN)?;
+    serde_json::to_value(sampled).map_err(|error| error.to_string())
+}
+
+/// Messages of the simulated system that has one of these topics.
+fn simulated(topics: &[String]) -> Result<MemoryMessages, String> {
+    let of = |system: &System| system.topics().iter().find(|topic| topics.iter().any(|ours| ours == *topic)).copied();
+    let found = System::ALL.iter().find_map(|system| Some((*system, of(system)?)));
+    let (system, topic) = found.ok_or("no simulated system has the pipeline's topic: give messages by --input")?;
+    let records = feed(system, 42).filter(|record| record.topic == topic).take(ROWS);
+    Ok(MemoryMessages::from_values(topic, records.map(|record| record.value)))
+}
+
+/// Input and output side by side.
+fn print(shown: &Value) {
+    for row in shown["rows"].as_array().into_iter().flatten() {
+        println!("  {}", row["input"]);
+        if let Some(reason) = row["dead"].as_str() {
+            println!("    x dead letter: {reason}");
+        }
+        let outputs = row["output"].as_object();
+        for (output, rows) in outputs.into_iter().flatten() {
+            rows.as_array().into_iter().flatten().for_each(|row| println!("    > {output}: {row}"));
+        }
+        if row["dead"].is_null() && outputs.is_none_or(serde_json::Map::is_empty) {
+            println!("    > nothing");
+        }
+    }
+    for group in shown["groups"].as_array().into_iter().flatten() {
+        println!("  = {group}");
+    }
+    let (count, time) = (&shown["count"], shown["ns_per_row"].as_f64().unwrap_or_default());
+    println!("{time:.0} ns a row, over {count} rows");
+}

@@ -1,0 +1,373 @@
+//! What is live of each pipeline, what waits, and what is on probation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use indexmap::IndexMap;
+use serde_json::json;
+
+use super::candidate::{Examined, examine};
+use super::change::{Change, changes, needs_another_host, notes_of};
+use super::history::{Event, History, Outcome, hex};
+use super::sample::sample;
+use super::{Answer, Command, Shown, Source};
+use crate::config::{self, Config, PipelineOptions, Problems};
+use crate::pipeline::{Pipeline, ask_for_newest};
+use crate::plugin::Engine;
+use crate::supervisor::{State, Supervisor};
+use crate::task::Version;
+
+/// How often a pipeline is tried to start that does not.
+pub(super) const AGAIN: Duration = Duration::from_secs(10);
+/// Rows that are shown one by one.
+const SAMPLED: usize = 5;
+
+/// What the thread knows.
+pub(super) struct Keeper {
+    source: Source,
+    pub(super) config: Config,
+    pub(super) engine: Engine,
+    pub(super) supervisor: Arc<Supervisor>,
+    pub(super) history: History,
+    pub(super) kept: IndexMap<String, Kept>,
+}
+
+/// What there is of one pipeline.
+pub(super) struct Kept {
+    pub(super) live: Arc<Pipeline>,
+    /// What was live before.
+    pub(super) before: Option<Arc<Pipeline>>,
+    pub(super) probation: Option<OnProbation>,
+    /// It does not run, and is to be started again then.
+    pub(super) again: Option<Instant>,
+    /// It has passed and waits to be promoted, or it has not passed.
+    pub(super) candidate: Option<(Arc<Pipeline>, Outcome)>,
+    pub(super) events: Vec<Event>,
+}
+
+pub(super) struct OnProbation {
+    pub(super) versions: Vec<Arc<Version>>,
+    pub(super) until: Instant,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        source: Source,
+        config: Config,
+        pipelines: Vec<Arc<Pipeline>>,
+        engine: Engine,
+        supervisor: Arc<Supervisor>,
+    ) -> Self {
+        let (store, runtime) = supervisor.store();
+        let history = History::new(store, runtime);
+        let mut keeper = Self { source, config, engine, history, supervisor, kept: IndexMap::new() };
+        let events = keeper.history.events_of(pipelines.iter().map(|pipeline| pipeline.name()));
+        for (pipeline, events) in pipelines.into_iter().zip(events) {
+            keeper.begin(pipeline, events);
+        }
+        keeper
+    }
+
+    /// The files that say what runs.
+    pub(super) fn watched(&self) -> Vec<PathBuf> {
+        let plugins = self.kept.values().flat_map(|kept| files(&kept.live, &self.config.base));
+        std::iter::once(self.source.path.clone()).chain(plugins).collect()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.supervisor.is_stopping()
+    }
+
+    pub(super) fn obey(&mut self, command: Command) -> Answer {
+        match command {
+            Command::Reload => self.reload().map(|changes| json!({ "changes": changes })),
+            Command::Plan(text) => self.plan(&text),
+            Command::Promote(name) => self.promote(&name).map(|()| json!({ "live": self.digests(&name) })),
+            Command::Rollback(name, to) => {
+                self.roll_back(&name, to.as_deref()).map(|()| json!({ "live": self.digests(&name) }))
+            }
+            Command::Push(name, index, content) => self.push(&name, index, &content),
+            Command::Sample(name) => {
+                let kept = self.kept.get(&name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
+                let newest = self.supervisor.recent(&name).pop();
+                let (rows, now) = newest.ok_or("no rows have come yet; or `shadow` says that none are kept")?;
+                let sampled = sample(&kept.live, &rows, now, SAMPLED)?;
+                serde_json::to_value(sampled).map_err(|error| error.to_string())
+            }
+            Command::Show(name) => {
+                let kept = self.kept.get(&name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
+                serde_json::to_value(kept.show(&self.config.base)).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Takes note of plugins that have changed between being opened and being watched.
+    pub(super) fn look_again(&mut self) {
+        let mut changed = Vec::new();
+        for kept in self.kept.values() {
+            for (file, digest) in files(&kept.live, &self.config.base).into_iter().zip(kept.live.digests()) {
+                if std::fs::read(&file).is_ok_and(|content| hex(&content) != digest) {
+                    changed.push(file);
+                }
+            }
+        }
+        self.files_changed(&changed);
+    }
+
+    /// Takes note of files that have changed.
+    pub(super) fn files_changed(&mut self, changed: &[PathBuf]) {
+        if changed.contains(&self.source.path) {
+            // What is wrong has been logged.
+            let _ = self.reload();
+            return;
+        }
+        let of = |kept: &Kept| files(&kept.live, &self.config.base).iter().any(|file| changed.contains(file));
+        let names: Vec<String> = self.kept.iter().filter(|(_, kept)| of(kept)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let options = self.kept[&name].live.options().clone();
+            // What becomes of it has been noted.
+            let _ = self.consider(&name, &options);
+        }
+    }
+
+    /// Looks whether versions have failed on probation, or have proved themselves; and whether what does not run does now.
+    pub(super) fn look_after(&mut self) {
+        for name in self.kept.keys().cloned().collect::<Vec<_>>() {
+            let Some(kept) = self.kept.get_mut(&name) else { continue };
+            if kept.again.is_some_and(|again| again <= Instant::now()) {
+                kept.again = None;
+                if let Err(error) = self.supervisor.add(&kept.live) {
+                    tracing::error!(pipeline = name, %error, "the pipeline does not start; trying again");
+                    kept.again = Some(Instant::now() + AGAIN);
+                }
+            }
+            let Some(probation) = &kept.probation else { continue };
+            let failure = probation.versions.iter().find_map(|version| version.failure());
+            if let (Some(reason), Some(back)) = (failure, kept.before.clone()) {
+                let reason = reason.to_owned();
+                let failed = std::mem::replace(&mut kept.live, back);
+                (kept.probation, kept.before) = (None, None);
+                kept.candidate = Some((Arc::clone(&failed), Outcome::WentBack));
+                self.note(&name, &failed, Outcome::WentBack, Some(reason), None);
+            } else if Instant::now() >= probation.until {
+                probation.versions.iter().for_each(|version| version.settle());
+                kept.probation = None;
+                tracing::info!(pipeline = name, "the new version has proved itself");
+            }
+        }
+    }
+
+    /// Reads the configuration again and does what it says.
+    fn reload(&mut self) -> Result<Vec<Change>, String> {
+        let read = self.read(None);
+        let (config, pipelines) = read.inspect_err(|reason| {
+            count(crate::metrics::RELOADS, "refused");
+            tracing::error!(file = %self.source.path.display(), "the configuration is left as it was: {reason}");
+        })?;
+        let changes = changes(&self.live_options(), &pipelines);
+        count(crate::metrics::RELOADS, "taken");
+        self.config = config;
+        for change in &changes {
+            tracing::info!("{change}");
+            match change {
+                Change::Added { pipeline } => self.add(pipeline, &pipelines[pipeline]),
+                Change::Removed { pipeline } => {
+                    self.supervisor.remove(pipeline);
+                    self.kept.shift_remove(pipeline);
+                }
+                Change::Swapped { pipeline, .. } | Change::Restarted { pipeline, .. } => {
+                    // What becomes of it has been noted.
+                    let _ = self.consider(pipeline, &pipelines[pipeline]);
+                }
+                Change::Refused { pipeline, reason } => {
+                    tracing::error!(pipeline, reason, "the pipeline stays as it is");
+                }
+            }
+        }
+        // Plugins may have changed as well.
+        for (name, options) in &pipelines {
+            if self.kept.contains_key(name) {
+                let _ = self.consider(name, options);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The configuration as it is in its file, and its pipelines with the columns that their schemas have now.
+    /// `text`: as if that were in the file.
+    fn read(&self, text: Option<&str>) -> Result<(Config, IndexMap<String, PipelineOptions>), String> {
+        let said = |problems: Problems| problems.render(false);
+        let Source { path, overrides, .. } = &self.source;
+        let read = match text {
+            None => config::load(path, overrides),
+            Some(text) => {
+                let env = |name: &str| std::env::var(name).ok();
+                config::parse(text, &path.display().to_string(), &self.config.base, overrides, &env)
+                    .map_err(Problems::from)
+            }
+        };
+        let mut config = read.map_err(said)?;
+        config.pipelines.retain(|name, _| (self.source.is_asked_for)(name, &self.source.only));
+        if let Some(key) = needs_another_host(&self.config, &config) {
+            return Err(format!("`{key}` has changed, which takes a restart of the host"));
+        }
+        let mut pipelines = config.pipelines.clone();
+        let lacking = ask_for_newest(&mut pipelines, config.schema_registry.as_ref());
+        match lacking.is_empty() {
+            true => Ok((config, pipelines)),
+            false => Err(said(config.place(lacking))),
+        }
+    }
+
+    /// What another configuration would do.
+    fn plan(&self, text: &str) -> Answer {
+        let (config, pipelines) = self.read(Some(text))?;
+        let mut planned = Vec::new();
+        for change in changes(&self.live_options(), &pipelines) {
+            let name = match &change {
+                Change::Added { pipeline } | Change::Swapped { pipeline, .. } | Change::Restarted { pipeline, .. } => {
+                    pipeline
+                }
+                Change::Removed { .. } | Change::Refused { .. } => {
+                    planned.push(json!({ "change": change, "text": change.to_string() }));
+                    continue;
+                }
+            };
+            let mut notes = Vec::new();
+            match Pipeline::open(name, &pipelines[name], &self.engine, &config.base) {
+                Ok(next) => {
+                    if let Some(kept) = self.kept.get(name) {
+                        let Examined { against, impossible, .. } = examine(&kept.live, &next, &[]);
+                        notes.extend(
+                            impossible.into_iter().chain(against).map(|reason| format!("would not go live: {reason}")),
+                        );
+                    }
+                    notes.extend(notes_of(self.kept.get(name).map(|kept| &*kept.live), &next));
+                }
+                Err(problems) => notes.push(format!("would not go live: {}", in_words(&config, problems))),
+            }
+            let text = notes.iter().fold(change.to_string(), |text, note| format!("{text}\n    {note}"));
+            planned.push(json!({ "change": change, "notes": notes, "text": text }));
+        }
+        Ok(json!({ "changes": planned }))
+    }
+
+    fn live_options(&self) -> IndexMap<String, PipelineOptions> {
+        self.kept.iter().map(|(name, kept)| (name.clone(), kept.live.options().clone())).collect()
+    }
+
+    /// Starts a pipeline that has come.
+    fn add(&mut self, name: &str, options: &PipelineOptions) {
+        let opened = Pipeline::open(name, options, &self.engine, &self.config.base);
+        let added = opened.map_err(|problems| in_words(&self.config, problems)).and_then(|pipeline| {
+            let pipeline = Arc::new(pipeline);
+            self.supervisor.add(&pipeline).map_err(|error| error.to_string())?;
+            Ok(pipeline)
+        });
+        match added {
+            Ok(pipeline) => {
+                let events = self.history.events(name);
+                self.begin(pipeline, events);
+            }
+            Err(reason) => tracing::error!(pipeline = name, reason, "the pipeline does not start"),
+        }
+    }
+
+    /// Takes note of a pipeline that has begun.
+    fn begin(&mut self, pipeline: Arc<Pipeline>, events: Result<Vec<Event>, object_store::Error>) {
+        let name = pipeline.name().to_owned();
+        let events = events.unwrap_or_else(|error| {
+            tracing::warn!(pipeline = name, %error, "can't tell what became of earlier versions");
+            Vec::new()
+        });
+        let is_known = events.last().is_some_and(|event| event.live == pipeline.digests());
+        let kept =
+            Kept { live: Arc::clone(&pipeline), before: None, probation: None, again: None, candidate: None, events };
+        self.kept.insert(name.clone(), kept);
+        if !is_known {
+            self.note(&name, &pipeline, Outcome::Started, None, None);
+            self.archive(&pipeline);
+        }
+    }
+
+    pub(super) fn has_failed(&self, name: &str) -> bool {
+        let status = self.supervisor.status();
+        status.iter().any(|one| one.pipeline == name && matches!(one.state, State::Failed(_)))
+    }
+
+    pub(super) fn digests(&self, name: &str) -> Vec<String> {
+        self.kept.get(name).map(|kept| kept.live.digests()).unwrap_or_default()
+    }
+
+    /// Takes note of what became of a version, where everyone looks.
+    pub(super) fn note(
+        &mut self,
+        name: &str,
+        about: &Pipeline,
+        outcome: Outcome,
+        reason: Option<String>,
+        shadow: Option<serde_json::Value>,
+    ) {
+        let event = Event {
+            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            pipeline: name.to_owned(),
+            plugins: about.digests(),
+            config: about.options().digest(),
+            files: about.plugins().map(|plugin| plugin.path.display().to_string()).collect(),
+            outcome,
+            reason,
+            live: self.digests(name),
+            shadow,
+        };
+        let reason = event.reason.as_deref().unwrap_or_default();
+        match outcome {
+            Outcome::Refused | Outcome::WentBack => {
+                tracing::error!(pipeline = name, ?outcome, reason, plugins = ?event.plugins, live = ?event.live, "a version is out");
+            }
+            _ => tracing::info!(pipeline = name, ?outcome, reason, plugins = ?event.plugins, "a version"),
+        }
+        let label = serde_json::to_value(outcome).ok().and_then(|outcome| outcome.as_str().map(str::to_owned));
+        metrics::counter!(crate::metrics::SWAPS, "pipeline" => name.to_owned(), "outcome" => label.unwrap_or_default())
+            .increment(1);
+        self.history.note(event.clone());
+        if let Some(kept) = self.kept.get_mut(name) {
+            kept.events.push(event);
+        }
+    }
+
+    pub(super) fn archive(&self, pipeline: &Pipeline) {
+        for plugin in pipeline.plugins() {
+            self.history.keep(pipeline.name(), &plugin.digest, &plugin.path);
+        }
+    }
+}
+
+impl Kept {
+    fn show(&self, base: &Path) -> Shown {
+        Shown {
+            live: self.live.digests(),
+            files: files(&self.live, base),
+            goes_back_to: self.probation.as_ref().and(self.before.as_ref()).map(|before| before.digests()),
+            waiting: self.candidate.as_ref().filter(|(_, of)| *of == Outcome::Waiting).map(|(one, _)| one.digests()),
+            events: self.events.clone(),
+        }
+    }
+}
+
+/// The files of a pipeline's plugins, as they are configured.
+pub(super) fn files(pipeline: &Pipeline, base: &Path) -> Vec<PathBuf> {
+    let options = pipeline.options();
+    let aggregate = options.aggregate.iter().map(|aggregate| &aggregate.plugin);
+    options.transform.iter().map(|transform| &transform.plugin).chain(aggregate).map(|file| base.join(file)).collect()
+}
+
+/// What keeps a pipeline from being opened, in one line.
+pub(super) fn in_words(config: &Config, problems: Vec<config::Problem>) -> String {
+    let problems = config.place(problems);
+    problems.0.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>().join("; ")
+}
+
+fn count(metric: &'static str, outcome: &'static str) {
+    metrics::counter!(metric, "outcome" => outcome).increment(1);
+}

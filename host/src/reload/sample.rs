@@ -1,0 +1,79 @@
+//! What a version makes of some rows, one by one, for the person who writes it.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::groups::Groups;
+use super::json::{cut_row, row};
+use crate::batch::{RecordBatch, Rows};
+use crate::pipeline::Pipeline;
+use crate::plugin::{BatchTime, Dead};
+
+/// What a version makes of some rows.
+#[derive(Debug, Default, Serialize)]
+pub struct Sample {
+    /// Some rows, and what came of each.
+    pub rows: Vec<SampledRow>,
+    /// What came of all rows of the batch in groups, where they are aggregated: some of it.
+    pub groups: Vec<Value>,
+    /// Rows in the batch.
+    pub count: usize,
+    /// What a row of the batch takes in the transforms, nanoseconds.
+    pub ns_per_row: f64,
+}
+
+/// A row, and what came of it.
+#[derive(Debug, Serialize)]
+pub struct SampledRow {
+    /// As it was decoded.
+    pub input: Value,
+    /// Rows by output.
+    pub output: BTreeMap<String, Vec<Value>>,
+    /// Why it is a dead letter, if it is one.
+    pub dead: Option<String>,
+}
+
+/// Runs a batch through instances of its own; `shown` rows of it one by one.
+///
+/// # Errors
+/// A plugin fails in `open` that didn't before, or goes on no more.
+pub fn sample(pipeline: &Pipeline, batch: &Rows, now: BatchTime, shown: usize) -> Result<Sample, String> {
+    let mut plugins = pipeline.open_plugins().map_err(|error| error.to_string())?;
+    let names: Vec<String> = plugins.chain.tables().iter().map(|table| table.name.clone()).collect();
+    let mut sample = Sample { count: batch.batch.num_rows(), ..Sample::default() };
+    for index in 0..sample.count.min(shown) {
+        let one = Rows { batch: batch.batch.slice(index, 1), origin: vec![0] };
+        let mut dead: Vec<Dead> = Vec::new();
+        let tables =
+            plugins.chain.apply(&one, now, &mut |_, _| Ok(()), &mut dead).map_err(|error| error.to_string())?;
+        let of_table =
+            |(name, batches): (&String, Vec<RecordBatch>)| Ok((name.clone(), shown_of(&batches, usize::MAX)?));
+        let output: Result<BTreeMap<_, _>, String> = names.iter().zip(tables).map(of_table).collect();
+        sample.rows.push(SampledRow {
+            input: shown_of(&[one.batch], 1)?.pop().unwrap_or_default(),
+            output: output?.into_iter().filter(|(_, rows)| !rows.is_empty()).collect(),
+            dead: dead.pop().map(|dead| dead.reason),
+        });
+    }
+    // The caches are warm by now.
+    let began = Instant::now();
+    let tables = plugins.chain.apply(batch, now, &mut |_, _| Ok(()), &mut Vec::new());
+    let tables = tables.map_err(|error| error.to_string())?;
+    sample.ns_per_row = began.elapsed().as_nanos() as f64 / sample.count.max(1) as f64;
+    if let (Some(step), Some(plugin)) = (pipeline.aggregate(), &mut plugins.aggregate) {
+        let mut groups = Groups::new(&step.window, &step.rows, &step.state)?.of_any_time();
+        for rows in &tables[0] {
+            groups.fold(rows, plugin, now).map_err(|refusal| format!("{refusal:?}"))?;
+        }
+        sample.groups = shown_of(&groups.finish(plugin, now)?, shown)?;
+    }
+    Ok(sample)
+}
+
+fn shown_of(batches: &[RecordBatch], shown: usize) -> Result<Vec<Value>, String> {
+    let all = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |index| (batch, index)));
+    all.take(shown).map(|(batch, index)| Ok(cut_row(row(batch, index).map_err(|error| error.to_string())?))).collect()
+}

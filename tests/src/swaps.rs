@@ -1,0 +1,218 @@
+//! New versions of plugins on a real Kafka while records flow: each record exactly once, each row by the version that the commit log
+//! names, and what is no good stays out or goes back by itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::guests::guest;
+use super::versions::{Numbers, PARTITIONS, Write, digest, version, version_that};
+use support::host::Host;
+use support::servers::clone;
+use support::store::Place;
+use support::wait::{seconds, until};
+
+/// Quantiles of a histogram of a host.
+fn quantiles(host: &Host, metric: &str) -> BTreeMap<String, f64> {
+    let metrics = host.metrics();
+    let lines = metrics.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
+    let quantile = |line: &str| {
+        let (_, rest) = line.split_once("quantile=\"")?;
+        let (quantile, rest) = rest.split_once('"')?;
+        Some((quantile.to_owned(), rest.split_once("} ")?.1.parse().ok()?))
+    };
+    lines.filter_map(quantile).collect()
+}
+
+/// How many: twenty, or what `RILLGATE_SWAPS` says.
+fn swaps() -> u64 {
+    std::env::var("RILLGATE_SWAPS").map_or(20, |swaps| swaps.parse().expect("a number of swaps"))
+}
+
+#[test]
+fn swaps_under_load_lose_and_double_nothing_and_move_no_partition() {
+    let numbers = Numbers::new(Place::s3(), r#"{ probation = "1s" }"#);
+    let mut versions = BTreeMap::from([(digest(&version(0)), 0)]);
+    let sending = numbers.sending();
+    let mut host = numbers.config.run();
+    numbers.expect_rows_of(&mut host, &version(0));
+    for v in 1..=swaps() {
+        let plugin = version(v);
+        versions.insert(digest(&plugin), v);
+        numbers.write(&plugin, if v % 2 == 0 { Write::Rename } else { Write::InPlace });
+        numbers.expect_live(&mut host, &plugin);
+        numbers.expect_rows_of(&mut host, &plugin);
+    }
+    let pauses = quantiles(&host, "rillgate_swap_pause_seconds");
+    let [p50, p99, max] = ["0.5", "0.99", "1"].map(|quantile| pauses[quantile] * 1000.0);
+    println!("{} swaps of {PARTITIONS} tasks: pause p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms", swaps());
+    let sent = sending.finish();
+    let said = host.stop();
+    assert_eq!(said.matches("assigned").count(), 1, "partitions moved:\n{said}");
+    assert!(!said.contains("begins anew"), "a task began anew:\n{said}");
+    numbers.expect_exactly_once(sent, &versions);
+    let used: std::collections::BTreeSet<u64> =
+        numbers.commits().iter().map(|commit| versions[commit["plugins"][0].as_str().unwrap()]).collect();
+    assert_eq!(used.len() as u64, swaps() + 1, "versions that made rows");
+}
+
+#[test]
+fn what_is_no_good_stays_out_or_goes_back_by_itself() {
+    let numbers = Numbers::new(Place::local(), r#"{ shadow = "3000 rows", probation = "60s" }"#);
+    let versions = BTreeMap::from([(digest(&version(0)), 0)]);
+    let sending = numbers.sending();
+    let mut host = numbers.config.run();
+    numbers.expect_rows_of(&mut host, &version(0));
+    let live = |numbers: &Numbers, host: &Host| numbers.versions(host)["live"][0].as_str().unwrap().to_owned();
+
+    // Not opened at all: what is said has no plugin to name.
+    let other = std::fs::read(clone().join("plugins/railway_figures.wasm")).expect("make plugins");
+    for (plugin, words) in [
+        (version(1)[..1000].to_vec(), "it is no valid component"),
+        (b"no plugin at all".to_vec(), "it is not WebAssembly"),
+        (other, "it is an aggregate, and is asked for as a transform"),
+        (
+            guest::Guest { code: &guest::identity("unreachable", "", ""), ..guest::Guest::default() }.build(),
+            "failed to open",
+        ),
+    ] {
+        let before = numbers.versions(&host)["events"].as_array().unwrap().len();
+        numbers.write(&plugin, Write::Rename);
+        until(seconds(60), words, || {
+            host.expect_running();
+            let versions = numbers.versions(&host);
+            let events = versions["events"].as_array()?;
+            let is_it = |event: &Value| {
+                event["outcome"] == "refused" && event["reason"].as_str().is_some_and(|why| why.contains(words))
+            };
+            events[before.min(events.len())..].iter().any(is_it).then_some(())
+        });
+        assert!(host.output().contains(words), "the log doesn't say why");
+    }
+    // Checked, and stays out.
+    let after = |rows: u64, then: &str| {
+        let code = "(global $seen (mut i64) (i64.const 0))";
+        let in_apply = format!(
+            "(global.set $seen (i64.add (global.get $seen) (i64.extend_i32_u (local.get $rows))))
+             (if (i64.gt_u (global.get $seen) (i64.const {rows})) (then {then}))"
+        );
+        (code, in_apply)
+    };
+    let spin = "(local.set $i (i32.const 0)) (loop $l (local.set $i (i32.add (local.get $i) (i32.const 1)))
+         (br_if $l (i32.lt_u (local.get $i) (i32.mul (local.get $rows) (i32.const 3000)))))";
+    let (seen, traps_at_once) = after(0, "unreachable");
+    let plugin = version_that(2, seen, &traps_at_once);
+    numbers.write(&plugin, Write::InPlace);
+    let reason = numbers.expect_outcome(&mut host, &plugin, "refused");
+    assert!(reason.contains("unreachable"), "{reason}");
+    let plugin = version_that(3, "", spin);
+    numbers.write(&plugin, Write::InPlace);
+    let reason = numbers.expect_outcome(&mut host, &plugin, "refused");
+    assert!(reason.contains("times as long"), "{reason}");
+    assert_eq!(live(&numbers, &host), digest(&version(0)));
+
+    // Live, and goes back.
+    let (seen, traps_later) = after(10_000, "unreachable");
+    let (_, slow_later) = after(10_000, spin);
+    let (_, leaks) = after(0, "(drop (memory.grow (i32.const 40)))");
+    for (plugin, words) in [
+        (version_that(4, seen, &traps_later), "unreachable"),
+        (version_that(5, seen, &slow_later), "ns a row, and the version before it"),
+        (version_that(6, seen, &leaks), "its memory grew past half of its limit"),
+    ] {
+        numbers.write(&plugin, Write::Rename);
+        let reason = numbers.expect_outcome(&mut host, &plugin, "went_back");
+        assert!(reason.contains(words), "{words}: {reason}");
+        assert!(host.output().contains(words), "the log doesn't say why");
+        assert_eq!(live(&numbers, &host), digest(&version(0)));
+    }
+    let counted = host.metric("rillgate_swaps_total");
+    assert!(counted >= f64::from(1 + 4 + 2 + 3 * 2), "{counted} versions");
+
+    let sent = sending.finish();
+    host.stop();
+    // A host that starts with a plugin that went back begins with the one before.
+    let mut host = numbers.config.run();
+    numbers.expect_live(&mut host, &version(0));
+    host.stop();
+    numbers.write(&version(0), Write::InPlace);
+    let leaked = version_that(6, seen, &leaks);
+    let versions: BTreeMap<String, u64> = versions.into_iter().chain([(digest(&leaked), 6)]).collect();
+    let versions = versions
+        .into_iter()
+        .chain([(digest(&version_that(4, seen, &traps_later)), 4), (digest(&version_that(5, seen, &slow_later)), 5)]);
+    numbers.expect_exactly_once(sent, &versions.collect());
+}
+
+#[test]
+fn a_host_that_is_killed_while_versions_come_and_go_loses_and_doubles_nothing() {
+    let numbers = Numbers::new(Place::s3(), r#"{ probation = "1s" }"#);
+    let mut versions = BTreeMap::from([(digest(&version(0)), 0)]);
+    let sending = numbers.sending();
+    let mut host = numbers.config.run();
+    numbers.expect_rows_of(&mut host, &version(0));
+    for v in 1..=12 {
+        let plugin = version(v);
+        versions.insert(digest(&plugin), v);
+        numbers.write(&plugin, Write::Rename);
+        // From before it is read to after it went live.
+        assert!(host.ends(Duration::from_millis(v * 60)).is_none(), "it was not to end yet");
+        host.kill();
+        host = numbers.config.run();
+        numbers.expect_live(&mut host, &plugin);
+        numbers.expect_rows_of(&mut host, &plugin);
+    }
+    let sent = sending.finish();
+    host.stop();
+    numbers.expect_exactly_once(sent, &versions);
+}
+
+#[test]
+fn hosts_of_a_group_may_have_different_versions() {
+    let numbers = Numbers::new(Place::s3(), r#"{ probation = "1s" }"#);
+    let others = numbers.beside(r#"{ probation = "1s" }"#);
+    let mut versions = BTreeMap::from([(digest(&version(0)), 0)]);
+    let sending = numbers.sending();
+    let (mut host, mut other) = (numbers.config.run(), others.config.run());
+    numbers.expect_rows_of(&mut host, &version(0));
+    for v in 1..=4 {
+        let plugin = version(v);
+        versions.insert(digest(&plugin), v);
+        let (first, second) = if v % 2 == 0 { (&numbers, &mut host) } else { (&others, &mut other) };
+        first.write(&plugin, Write::Rename);
+        first.expect_live(second, &plugin);
+        first.expect_rows_of(second, &plugin);
+    }
+    let sent = sending.finish();
+    host.stop();
+    other.stop();
+    numbers.write(&version(4), Write::InPlace);
+    numbers.expect_exactly_once(sent, &versions);
+}
+
+#[test]
+fn a_thousand_swaps_leave_the_memory_as_it_was() {
+    let numbers = Numbers::new(Place::local(), r#"{ shadow = "1000 rows", probation = "0s" }"#);
+    let mut host = numbers.config.run();
+    let sending = numbers.sending();
+    numbers.expect_rows_of(&mut host, &version(0));
+    let mut memory = Vec::new();
+    for swap in 1..=1000 {
+        let (status, answer) = numbers.post(&host, "plugins/0", &version(swap % 7));
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer.contains("live"), "{answer}");
+        if swap % 100 == 0 {
+            memory.push(host.memory_mib().unwrap());
+        }
+    }
+    println!("memory in MiB after each hundred of 1,000 swaps: {memory:?}");
+    let (early, late) = (memory[1], memory[9]);
+    assert!(late <= early + early / 4, "{memory:?} MiB");
+    let sent = sending.finish();
+    host.stop();
+    let last = version(1000 % 7);
+    assert_eq!(std::fs::read(&numbers.plugin).unwrap(), last);
+    let versions = (0..7).map(|v| (digest(&version(v)), v)).collect();
+    numbers.expect_exactly_once(sent, &versions);
+}
