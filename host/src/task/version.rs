@@ -228,7 +228,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use indexmap::IndexMap;
+
     use super::*;
+    use crate::decode::DecodeOptions;
+    use crate::encode::DeadLetterFormat;
+    use crate::plugin::tests::{batch, guest, identity};
+    use crate::plugin::{Limits, Step};
+    use crate::task::Trigger;
 
     const LIMITS: ProbationLimits = ProbationLimits { max_slower: 3.0, max_rejected: 0.01 };
 
@@ -263,5 +270,72 @@ mod tests {
         }
         assert_eq!(stats(10_000, 0, 0, 3).judge(&stats(0, 0, 0, 1), LIMITS), Ok(()), "so did the one before");
         assert_eq!(stats(10_000, 0, 3_001, 0).judge(&stats(9_999, 0, 1, 0), LIMITS), Ok(()), "hardly known");
+    }
+
+    /// A version whose plugin traps on a batch that has this number of passengers in it.
+    fn breaking_on(passengers: i64) -> Version {
+        let in_apply = format!(
+            "(local $row i32)
+             (block $done (loop $next
+               (br_if $done (i32.eq (local.get $row) (local.get $rows)))
+               (if (i64.eq (i64.const {passengers}) (i64.load (i32.add
+                 (i32.load offset=36 (local.get $columns)) (i32.mul (local.get $row) (i32.const 8))))) (then unreachable))
+               (local.set $row (i32.add (local.get $row) (i32.const 1)))
+               (br $next)))"
+        );
+        let step = Step { plugin: guest(&identity("", &in_apply, "")), limits: Limits::default(), settings: vec![] };
+        let plan = Plan {
+            pipeline: "p".to_owned(),
+            decode: DecodeOptions::Json {},
+            columns: IndexMap::new(),
+            registry: None,
+            tables: vec![],
+            aggregate: None,
+            dead_letters: DeadLetterFormat::Json,
+            trigger: Trigger { every: Duration::MAX, bytes: u64::MAX, rows: u64::MAX },
+            batch_rows: 1,
+            plugins: vec![],
+            config: String::new(),
+        };
+        let open = move || {
+            let chain = Chain::open(std::slice::from_ref(&step), &batch(0).schema())?;
+            Ok(Plugins { chain, aggregate: None })
+        };
+        Version::new(Arc::new(plan), Arc::new(open), Arc::new(Recent::new(0)))
+    }
+
+    /// What becomes of ten messages: rows that come out, and messages that are dead.
+    fn ten(version: &Version) -> Result<(usize, Vec<u32>), Stopped> {
+        let rows = Rows { batch: batch(10), origin: (0..10).collect() };
+        let (mut plugins, mut dead) = ((version.open)().unwrap(), Vec::new());
+        let tables = version.apply(&mut plugins.chain, &rows, BatchTime::default(), &mut |_, _| Ok(()), &mut dead);
+        let rows = tables?[0].iter().map(RecordBatch::num_rows).sum();
+        Ok((rows, dead.into_iter().map(|dead| dead.message).collect()))
+    }
+
+    #[test]
+    fn a_message_that_breaks_both_versions_is_bad_and_one_that_breaks_the_new_one_alone_is_not() {
+        fn on_probation(version: Version, back: &Arc<Version>) -> Version {
+            version.on_probation(back, LIMITS, &Arc::default())
+        }
+        let before = Arc::new(breaking_on(3));
+        assert_eq!(ten(&before).unwrap(), (9, vec![3]), "it isn't on probation");
+
+        let same = Arc::new(on_probation(breaking_on(3), &before));
+        assert_eq!(ten(&same).unwrap(), (9, vec![3]));
+        assert_eq!(same.failure(), None);
+
+        let worse = on_probation(breaking_on(5), &before);
+        let worse_than_good = on_probation(breaking_on(5), &Arc::new(breaking_on(-1)));
+        assert_eq!(ten(&worse).unwrap(), (9, vec![5]), "the version before breaks on the same batch");
+        assert!(matches!(ten(&worse_than_good), Err(Stopped::GoesBack(reason)) if reason.contains("unreachable")));
+        assert!(worse_than_good.failure().is_some());
+
+        // What goes live while another is on probation goes back to where that would.
+        let next = on_probation(breaking_on(5), &same);
+        assert!(Arc::ptr_eq(&next.back().unwrap(), &before));
+        same.settle();
+        assert!(same.back().is_none());
+        assert!(Arc::ptr_eq(&on_probation(breaking_on(5), &same).back().unwrap(), &same));
     }
 }

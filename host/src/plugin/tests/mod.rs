@@ -47,7 +47,7 @@ fn words(error: PluginError) -> String {
     words[start..].trim_start().to_owned()
 }
 
-pub(super) fn guest(code: &str) -> Arc<Plugin> {
+pub(crate) fn guest(code: &str) -> Arc<Plugin> {
     load(&Guest { code, ..Guest::default() }.build()).unwrap()
 }
 
