@@ -1,6 +1,9 @@
 //! The names of all metrics, with what they count.
 
+use std::time::Duration;
+
 use metrics::{Counter, Gauge, Histogram, Unit};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Messages taken from Kafka.
 pub const MESSAGES: &str = "rillgate_messages_total";
@@ -40,6 +43,12 @@ pub const SWAPS: &str = "rillgate_swaps_total";
 pub const RELOADS: &str = "rillgate_reloads_total";
 /// 1 while a pipeline runs, 0 once it has failed.
 pub const PIPELINE_UP: &str = "rillgate_pipeline_up";
+
+/// CPU time of this thread so far: what else the machine does is nobody's fault.
+pub fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
 
 /// Tells the exporter what the metrics are. Once, at start.
 pub fn describe() {

@@ -40,7 +40,7 @@ use swap::{Tools, Turn};
 pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
 pub use plan::{AggregatePlan, ExchangePlan, Plan, Side, Trigger};
 pub use recent::Recent;
-pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version};
+pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version, is_slower};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;

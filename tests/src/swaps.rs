@@ -100,7 +100,7 @@ fn what_is_no_good_stays_out_or_goes_back_by_itself() {
         (code, in_apply)
     };
     let spin = "(local.set $i (i32.const 0)) (loop $l (local.set $i (i32.add (local.get $i) (i32.const 1)))
-         (br_if $l (i32.lt_u (local.get $i) (i32.mul (local.get $rows) (i32.const 3000)))))";
+         (br_if $l (i32.lt_u (local.get $i) (i32.mul (local.get $rows) (i32.const 30000)))))";
     let (seen, traps_at_once) = after(0, "unreachable");
     let plugin = version_that(2, seen, &traps_at_once);
     numbers.write(&plugin, Write::InPlace);
@@ -195,7 +195,8 @@ fn hosts_of_a_group_may_have_different_versions() {
 fn a_thousand_swaps_leave_the_memory_as_it_was() {
     let numbers = Numbers::new(Place::local(), r#"{ shadow = "1000 rows", probation = "0s" }"#);
     let mut host = numbers.config.run();
-    let sending = numbers.sending();
+    // A trickle: what librdkafka fetches ahead where the host is busy is not what is looked at.
+    let sending = numbers.sending_by(12);
     numbers.expect_rows_of(&mut host, &version(0));
     let mut memory = Vec::new();
     for swap in 1..=1000 {
@@ -207,7 +208,7 @@ fn a_thousand_swaps_leave_the_memory_as_it_was() {
         }
     }
     println!("memory in MiB after each hundred of 1,000 swaps: {memory:?}");
-    let (early, late) = (memory[1], memory[9]);
+    let (early, late) = (memory[2], memory[9]);
     assert!(late <= early + early / 4, "{memory:?} MiB");
     let sent = sending.finish();
     host.stop();

@@ -107,9 +107,15 @@ impl Numbers {
         }
     }
 
+    /// Sends records until it is told to finish.
     pub fn sending(&self) -> Producing {
+        self.sending_by(BURST)
+    }
+
+    /// The same, 50 times a second so many.
+    pub fn sending_by(&self, burst: u64) -> Producing {
         let (topic, producer) = (self.topic.clone(), Cluster::shared().producer());
-        Producing::by(BURST, move |records| {
+        Producing::by(burst, move |records| {
             for i in records {
                 let value = format!(r#"{{"n":{i},"id":"r{i}"}}"#).into_bytes();
                 let partition = Some((i % PARTITIONS) as i32);

@@ -23,11 +23,13 @@ struct Budget {
 }
 
 /// A name that isn't here is recorded all the same.
-const BUDGET: [Budget; 13] = [
+const BUDGET: [Budget; 14] = [
     Budget { name: "crossing_ns_per_record", more: false, goal: 10.0, kept: 20.0 },
     Budget { name: "decode_json_ns_per_record", more: false, goal: 150.0, kept: 280.0 },
     Budget { name: "encode_parquet_ns_per_record", more: false, goal: 100.0, kept: 250.0 },
     Budget { name: "latency_first_to_last_record", more: false, goal: 2.0, kept: 2.0 },
+    // One batch of 8,192 rows, at 1.3 M rows a second, and 10 ms.
+    Budget { name: "swap_pause_p99_ms", more: false, goal: 16.0, kept: 16.0 },
     Budget { name: "memory_busy_task", more: false, goal: 32.0, kept: 64.0 },
     Budget { name: "memory_idle_task", more: false, goal: 2.0, kept: 2.0 },
     Budget { name: "pipeline_records_per_cpu_second", more: true, goal: 1_300_000.0, kept: 1_000_000.0 },
@@ -55,7 +57,7 @@ pub fn record(name: &str, value: f64, unit: &str) {
 
 /// What a reader of the results wants to know, and how the names begin that say it. What fits nowhere comes last.
 const CHAPTERS: [(&str, &[&str]); 5] = [
-    ("The whole way", &["pipeline_", "window_", "plugin_over_", "latency_", "start_"]),
+    ("The whole way", &["pipeline_", "window_", "plugin_over_", "latency_", "start_", "swap_"]),
     ("A stage alone", &["fetch_", "decode_", "crossing_", "plugin_", "encode_", "commit_"]),
     ("What it grows with", &["columns_", "batch_", "record_", "partitions_", "memory_"]),
     ("What state costs", &["state_"]),

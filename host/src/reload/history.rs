@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use crate::commit::Store;
 
 /// Events of a pipeline that are kept.
-const EVENTS: usize = 100;
+pub(super) const EVENTS: usize = 100;
 /// Plugins of a pipeline that are kept beside those that are live.
 const VERSIONS: usize = 10;
 /// Requests at once.
@@ -48,7 +48,7 @@ pub struct Event {
     pub time: String,
     /// The pipeline.
     pub pipeline: String,
-    /// SHA-256 of the version's plugins, in order.
+    /// SHA-256 of the version's plugins, in order; none if they can't be opened.
     pub plugins: Vec<String>,
     /// SHA-256 of its configuration.
     pub config: String,

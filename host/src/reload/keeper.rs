@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::candidate::{Examined, examine};
 use super::change::{Change, changes, needs_another_host, notes_of};
-use super::history::{Event, History, Outcome, hex};
+use super::history::{EVENTS, Event, History, Outcome, hex};
 use super::sample::sample;
 use super::{Answer, Command, Shown, Source};
 use crate::config::{self, Config, PipelineOptions, Problems};
@@ -149,7 +149,7 @@ impl Keeper {
                 let failed = std::mem::replace(&mut kept.live, back);
                 (kept.probation, kept.before) = (None, None);
                 kept.candidate = Some((Arc::clone(&failed), Outcome::WentBack));
-                self.note(&name, &failed, Outcome::WentBack, Some(reason), None);
+                self.note(&name, Some(&failed), Outcome::WentBack, Some(reason), None);
             } else if Instant::now() >= probation.until {
                 probation.versions.iter().for_each(|version| version.settle());
                 kept.probation = None;
@@ -286,7 +286,7 @@ impl Keeper {
             Kept { live: Arc::clone(&pipeline), before: None, probation: None, again: None, candidate: None, events };
         self.kept.insert(name.clone(), kept);
         if !is_known {
-            self.note(&name, &pipeline, Outcome::Started, None, None);
+            self.note(&name, Some(&pipeline), Outcome::Started, None, None);
             self.archive(&pipeline);
         }
     }
@@ -300,11 +300,11 @@ impl Keeper {
         self.kept.get(name).map(|kept| kept.live.digests()).unwrap_or_default()
     }
 
-    /// Takes note of what became of a version, where everyone looks.
+    /// Takes note of what became of a version, where everyone looks; of one that can't be opened where `about` is `None`.
     pub(super) fn note(
         &mut self,
         name: &str,
-        about: &Pipeline,
+        about: Option<&Pipeline>,
         outcome: Outcome,
         reason: Option<String>,
         shadow: Option<serde_json::Value>,
@@ -312,9 +312,13 @@ impl Keeper {
         let event = Event {
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             pipeline: name.to_owned(),
-            plugins: about.digests(),
-            config: about.options().digest(),
-            files: about.plugins().map(|plugin| plugin.path.display().to_string()).collect(),
+            plugins: about.map(Pipeline::digests).unwrap_or_default(),
+            config: about.map(|about| about.options().digest()).unwrap_or_default(),
+            files: about
+                .iter()
+                .flat_map(|about| about.plugins())
+                .map(|plugin| plugin.path.display().to_string())
+                .collect(),
             outcome,
             reason,
             live: self.digests(name),
@@ -333,6 +337,8 @@ impl Keeper {
         self.history.note(event.clone());
         if let Some(kept) = self.kept.get_mut(name) {
             kept.events.push(event);
+            let old = kept.events.len().saturating_sub(EVENTS);
+            kept.events.drain(..old);
         }
     }
 

@@ -25,7 +25,7 @@ impl Keeper {
             Ok(candidate) => Arc::new(candidate),
             Err(problems) => {
                 let reason = in_words(&self.config, problems);
-                self.note(name, &live, Outcome::Refused, Some(reason.clone()), None);
+                self.note(name, None, Outcome::Refused, Some(reason.clone()), None);
                 return Err(reason);
             }
         };
@@ -66,7 +66,7 @@ impl Keeper {
         reason: Option<String>,
         shadow: Option<serde_json::Value>,
     ) -> String {
-        self.note(name, &candidate, outcome, reason.clone(), shadow);
+        self.note(name, Some(&candidate), outcome, reason.clone(), shadow);
         if let Some(kept) = self.kept.get_mut(name) {
             kept.candidate = Some((candidate, outcome));
         }
@@ -97,7 +97,7 @@ impl Keeper {
             kept.probation = limits.map(|_| OnProbation { versions, until });
             kept.candidate = None;
         }
-        self.note(name, &next, Outcome::Live, None, shadow);
+        self.note(name, Some(&next), Outcome::Live, None, shadow);
         self.archive(&next);
         Ok(Outcome::Live)
     }
@@ -111,7 +111,7 @@ impl Keeper {
             Ok(()) => {
                 kept.before = Some(std::mem::replace(&mut kept.live, Arc::clone(&next)));
                 (kept.probation, kept.candidate, kept.again) = (None, None, None);
-                self.note(name, &next, Outcome::Live, Some("the pipeline began again".to_owned()), None);
+                self.note(name, Some(&next), Outcome::Live, Some("the pipeline began again".to_owned()), None);
                 self.archive(&next);
                 Ok(Outcome::Live)
             }
@@ -174,7 +174,7 @@ impl Keeper {
             (kept.probation, kept.before) = (None, None);
             kept.candidate = Some((Arc::clone(&live), Outcome::RolledBack));
         }
-        self.note(name, &live, Outcome::RolledBack, None, None);
+        self.note(name, Some(&live), Outcome::RolledBack, None, None);
         Ok(())
     }
 

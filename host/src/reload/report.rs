@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::compare::TableDifference;
+use crate::task::is_slower;
 
 /// Speed is judged by no less than this of both versions.
 const JUDGED_ROWS: u64 = 1_000;
@@ -144,7 +145,11 @@ impl Report {
             let (found, most) = (percent(newly_rejected), percent(limits.max_rejected));
             against.push(format!("{found} of the messages are rejected that weren't before; max_rejected is {most}"));
         }
-        if let Some(slower) = self.slower.filter(|slower| *slower > limits.max_slower) {
+        let is_slower = |&slower: &f64| {
+            let before = self.old.ns_per_row.unwrap_or_default();
+            is_slower(before * slower, before, limits.max_slower)
+        };
+        if let Some(slower) = self.slower.filter(is_slower) {
             against.push(format!("it takes {slower:.1} times as long; max_slower is {}", limits.max_slower));
         }
         if against.is_empty() { Ok(()) } else { Err(against.join("; ")) }

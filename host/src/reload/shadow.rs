@@ -13,6 +13,7 @@ use super::groups::Groups;
 use super::report::{Ran, Report};
 use crate::batch::{RecordBatch, Rejection, Rows, Schema, SchemaRef};
 use crate::encode::TargetWriter;
+use crate::metrics::cpu_time;
 use crate::pipeline::{Pipeline, PipelineTable};
 use crate::plugin::{BatchTime, Plugins, Refusal};
 
@@ -134,9 +135,9 @@ impl Version {
             }),
         };
         let mut dead = Vec::new();
-        let began = Instant::now();
+        let began = cpu_time();
         let applied = chain.apply(rows, now, &mut take, &mut dead);
-        let took = began.elapsed();
+        let took = cpu_time() - began;
         for letter in &dead {
             match letter.broke {
                 false => self.ran.reject(&letter.reason),

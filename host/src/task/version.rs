@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::{Plan, Recent};
 use crate::batch::{RecordBatch, Rows};
+use crate::metrics::cpu_time;
 use crate::plugin::{BatchTime, Chain, ChainError, Dead, PluginError, Plugins, Refusal};
 
 /// Makes the plugin instances of a version, for one worker.
@@ -21,6 +20,8 @@ const FEW_REJECTED: u64 = 20;
 /// Time per row is compared over this many rows, and this much time, at least.
 const TIMED_ROWS: u64 = 10_000;
 const TIMED: Duration = Duration::from_millis(10);
+/// Nobody notices less: the whole way of a row takes four times as long.
+const NOTICED_NS_PER_ROW: f64 = 200.0;
 /// So many instances that had to be replaced for their memory are a leak, where the version before had none.
 const MANY_GROWN: u64 = 3;
 
@@ -206,7 +207,7 @@ impl Stats {
         }
         let (time, time_before) = (per(nanoseconds, rows), per(nanoseconds_before, rows_before));
         let is_timed = rows.min(rows_before) >= TIMED_ROWS && u128::from(nanoseconds) >= TIMED.as_nanos();
-        if is_timed && time > time_before * limits.max_slower {
+        if is_timed && is_slower(time, time_before, limits.max_slower) {
             return Err(format!("it takes {time:.0} ns a row, and the version before it {time_before:.0} ns"));
         }
         if grown >= MANY_GROWN && grown_before == 0 {
@@ -216,10 +217,9 @@ impl Stats {
     }
 }
 
-/// CPU time of this thread: what else the machine does is nobody's fault.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+/// Whether a version takes more than so many times as long as another, in nanoseconds a row, and so much that anyone would notice.
+pub fn is_slower(ns_per_row: f64, before: f64, max_slower: f64) -> bool {
+    ns_per_row > before * max_slower && ns_per_row - before > NOTICED_NS_PER_ROW
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

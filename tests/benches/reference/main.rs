@@ -30,6 +30,7 @@ mod record;
 mod sizes;
 mod start;
 mod state;
+mod swap;
 mod window;
 
 use support::kafka::Cluster;
@@ -38,10 +39,11 @@ use support::kafka::Cluster;
 type Part = (&'static str, fn(&Cluster));
 
 /// What there is to measure.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("pipeline", pipeline::measure),
     ("window", window::measure),
     ("latency", latency::measure),
+    ("swap", swap::measure),
     ("fetch", fetch::measure),
     ("commit", |_| commit::measure()),
     ("partitions", partitions::measure),
