@@ -8,12 +8,14 @@
 //! - [`state`]: the files of what a task remembers
 //! - [`store`]: stores by URL
 //! - [`verify`]: proof from outside that log and tables agree
+//! - [`lineage`]: which plugins made what
 
 mod cleaning;
 pub mod entry;
 mod error;
 #[cfg(test)]
 mod faults;
+pub mod lineage;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;

@@ -170,7 +170,7 @@ fn holes(entries: &Numbers) -> impl Iterator<Item = (u64, u64)> {
     pairs.filter(|(number, next)| **next != **number + 1).map(|(number, next)| (*number, *next))
 }
 
-async fn read_log(
+pub(super) async fn read_log(
     store: &Store,
     folder: &str,
     mut entries: Numbers,

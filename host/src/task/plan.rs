@@ -7,6 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use crate::batch::SchemaRef;
+use crate::commit::lineage::FOOTER_PLUGINS;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::{DeadLetterFormat, Target};
 use crate::exchange::Placing;
@@ -52,7 +53,7 @@ impl Plan {
         [
             ("rillgate.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("rillgate.pipeline".to_owned(), self.pipeline.clone()),
-            ("rillgate.plugins".to_owned(), self.plugins.join(",")),
+            (FOOTER_PLUGINS.to_owned(), self.plugins.join(",")),
         ]
     }
 }

@@ -8,6 +8,7 @@ mod clocks;
 mod crash_points;
 mod every_step;
 mod fencing;
+mod lineage;
 mod retention;
 mod sending;
 mod staging;
