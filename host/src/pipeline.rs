@@ -114,6 +114,11 @@ impl Pipeline {
         self.aggregate.as_ref()
     }
 
+    /// Its transforms, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// The plugins, in order.
     pub fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
         self.steps.iter().chain(self.aggregate.iter().map(|aggregate| &aggregate.step)).map(|step| &step.plugin)

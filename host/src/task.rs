@@ -11,6 +11,7 @@ mod epoch;
 mod folding;
 mod idle;
 mod plan;
+mod recent;
 mod staging;
 mod taking;
 
@@ -34,8 +35,9 @@ use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
 use epoch::Epoch;
 use folding::Folding;
 
-pub use aggregate::{GROUPS, SEEN, owner};
+pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
 pub use plan::{AggregatePlan, ExchangePlan, Plan, Side, Trigger};
+pub use recent::Recent;
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;

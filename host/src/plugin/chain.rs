@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
@@ -46,6 +47,8 @@ pub struct Dead {
     pub reason: String,
     /// Digest of the plugin that it failed in.
     pub plugin: Option<String>,
+    /// It breaks the plugin, by a trap or a time-out say, where other messages are refused.
+    pub broke: bool,
 }
 
 /// The transforms of a pipeline on one worker thread.
@@ -56,6 +59,8 @@ pub struct Chain {
     routes: Vec<Vec<Option<usize>>>,
     /// Messages that failed alone since a plugin last gave a good answer, over all batches.
     failures: usize,
+    /// When to look no longer for the messages that fail.
+    deadline: Option<Instant>,
 }
 
 /// Takes rows, or refuses all of them: the index of the table in [`Chain::tables`], and rows of it. Those of `main` come last, after all
@@ -96,6 +101,15 @@ enum Failure {
     Refused(Refusal),
 }
 
+impl Failure {
+    fn reason(&self) -> String {
+        match self {
+            Self::Broke(_, error) | Self::Refused(Refusal::Broke(_, error)) => error.to_string(),
+            Self::Rejected(_, reason) | Self::Refused(Refusal::Row { reason, .. }) => reason.clone(),
+        }
+    }
+}
+
 impl Chain {
     /// Opens the transforms, each for the `main` output of the one before it.
     ///
@@ -132,12 +146,18 @@ impl Chain {
         }
         let mut tables = vec![Table { name: MAIN.to_owned(), schema: main }];
         tables.extend(named.into_iter().map(|(table, _)| table));
-        Ok(Self { transforms, tables, routes, failures: 0 })
+        Ok(Self { transforms, tables, routes, failures: 0, deadline: None })
     }
 
     /// `main` of the last transform, then the named outputs of all of them.
     pub fn tables(&self) -> &[Table] {
         &self.tables
+    }
+
+    /// Looks no longer than this for the messages that fail: [`ChainError::OutOfTime`] then. A call that goes on by then goes on, up to its
+    /// plugin's own limit.
+    pub fn stop_at(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     /// Takes rows through all transforms. The batches for table `i` are in element `i` of the answer, in the order of
@@ -174,6 +194,7 @@ impl Chain {
                         stage: "transform".to_owned(),
                         reason,
                         plugin: digest.clone(),
+                        broke: false,
                     }));
                     continue;
                 }
@@ -187,6 +208,10 @@ impl Chain {
             if let Some((plugin, reason)) = reopen {
                 dead.truncate(dead_before);
                 return Err(ChainError::Reopen { plugin, reason: reason.clone() });
+            }
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                dead.truncate(dead_before);
+                return Err(ChainError::OutOfTime { reason: failure.reason() });
             }
             match halves(&rows.origin, &range) {
                 Some((first, second)) => ranges.extend([second, first]),
@@ -214,7 +239,7 @@ impl Chain {
             return Err(ChainError::Failing { plugin: path(plugin), failures: self.failures, reason });
         }
         let plugin = plugin.map(|plugin| plugin.digest.clone());
-        dead.push(Dead { message, stage: stage.to_owned(), reason, plugin });
+        dead.push(Dead { message, stage: stage.to_owned(), reason, plugin, broke });
         Ok(())
     }
 

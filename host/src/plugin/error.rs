@@ -108,6 +108,12 @@ pub enum ChainError {
         /// What the last of them failed with.
         reason: String,
     },
+    /// Messages fail, and there was no time left to find out which.
+    #[error("there was no time left to look for the messages that fail with: {reason}")]
+    OutOfTime {
+        /// What the last of them failed with.
+        reason: String,
+    },
     /// The plugin can't be started anew after a failure.
     #[error(
         "{plugin} can't be started again: {reason}. The pipeline stops before these messages; none of them is lost, and \

@@ -51,9 +51,11 @@ pub(super) struct StateDeltas {
 }
 
 /// The plugin, at one moment.
-pub(super) struct PluginFold<'a> {
-    pub(super) plugin: &'a mut Aggregate,
-    pub(super) now: BatchTime,
+pub struct PluginFold<'a> {
+    /// Who folds.
+    pub plugin: &'a mut Aggregate,
+    /// What time it is for it.
+    pub now: BatchTime,
 }
 
 impl Fold for PluginFold<'_> {
@@ -258,7 +260,7 @@ impl StateDeltas {
 }
 
 /// Why rows aren't taken.
-pub(super) fn refusal(refused: Refused<ApplyError>, plugin: &Aggregate) -> Refusal {
+pub fn refusal(refused: Refused<ApplyError>, plugin: &Aggregate) -> Refusal {
     let plugin = std::sync::Arc::clone(plugin.plugin());
     match refused {
         Refused::Row(reason) => Refusal::Row { stage: "aggregate", reason, plugin: Some(plugin) },
@@ -267,7 +269,7 @@ pub(super) fn refusal(refused: Refused<ApplyError>, plugin: &Aggregate) -> Refus
 }
 
 /// Why a task can't go on, where no row is to blame.
-fn fault(refused: Refused<ApplyError>, plugin: &Aggregate) -> String {
+pub fn fault(refused: Refused<ApplyError>, plugin: &Aggregate) -> String {
     match refused {
         Refused::Row(reason) => reason,
         Refused::Fold(error) => format!("{}: {error}", plugin.plugin().path.display()),

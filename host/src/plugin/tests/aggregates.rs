@@ -1,7 +1,6 @@
 //! Aggregates: states that go in and come out, and every rule about them broken once.
 
 use super::*;
-use keep::Keep;
 
 /// The columns of groups: a key and a window.
 fn groups_schema() -> SchemaRef {

@@ -161,7 +161,8 @@ fn what_a_later_transform_or_the_sink_refuses_is_dead_and_gives_nothing_anywhere
     let mut dead = Vec::new();
     let out = chain.apply(&messages(&[100, 101, 106, 107]), now(), &mut check, &mut dead).unwrap();
     assert_eq!(out.iter().map(|batches| numbers(batches)).collect::<Vec<_>>(), [vec![0, 6], vec![7]]);
-    let expected = Dead { message: 1, stage: "sink".to_owned(), reason: "too odd".to_owned(), plugin: None };
+    let expected =
+        Dead { message: 1, stage: "sink".to_owned(), reason: "too odd".to_owned(), plugin: None, broke: false };
     assert_eq!(dead, [expected]);
 }
 

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
-use guest::Guest;
-pub(super) use guest::identity;
+pub(crate) use guest::{Guest, identity};
+pub(crate) use keep::Keep;
 
 pub(crate) mod aggregates;
 mod chain;
