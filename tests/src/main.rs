@@ -17,6 +17,7 @@ mod group;
 mod guests;
 mod kill;
 mod layering;
+mod lineage;
 mod mta;
 mod offsets;
 mod operators;

@@ -158,9 +158,9 @@ fn dev_builds_a_plugin_and_shows_what_it_does() {
     let shown = dev(&["--host", &host.url()]);
     assert!(shown.contains(&format!("{}: live", numbers.topic)), "{shown}");
     numbers.expect_live(&mut host, &version(3));
-    let is_shown = |shown: &str, n: u64| shown.contains(&format!(r#"> main: {{"id":"r{}","n":{n}}}"#, n % STEP));
+    let is_shown = |shown: &str, n: u64| shown.contains(&format!(r#"> main: {{"n":{n},"id":"r{}"}}"#, n % STEP));
     let of_three =
-        shown.lines().filter_map(|line| line.split_once("\"n\":")?.1.trim_end_matches('}').parse::<u64>().ok());
+        shown.lines().filter_map(|line| line.split_once("> main: {\"n\":")?.1.split(',').next()?.parse::<u64>().ok());
     assert!(of_three.clone().any(|n| n > 3 * STEP && is_shown(&shown, n)), "{shown}");
     assert!(shown.contains("ns a row, over"), "{shown}");
     let sent = sending.finish();

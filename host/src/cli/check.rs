@@ -12,6 +12,7 @@ use crate::encode::TopicOptions;
 use crate::kafka::{ProbeError, probe};
 use crate::pipeline::{Description, Pipeline, ask_for_newest};
 use crate::plugin::Engine;
+use crate::reload::golden;
 use crate::sink::{self, Difference};
 
 /// How long a broker may take to answer.
@@ -109,11 +110,21 @@ fn open_all(
     let (mut described, mut problems) = (Vec::new(), Vec::new());
     for (name, options) in pipelines {
         match Pipeline::open(name, options, engine, base) {
-            Ok(pipeline) => described.push(pipeline.describe()),
+            Ok(pipeline) => match golden::check(&pipeline) {
+                Ok(_) => described.push(pipeline.describe()),
+                Err(failures) => problems.extend(failures.iter().map(|failure| failed(name, failure))),
+            },
             Err(found) => problems.extend(found),
         }
     }
     (described, problems)
+}
+
+/// A plugin that doesn't do what is said beside it.
+fn failed(pipeline: &str, failure: &golden::Failure) -> Problem {
+    Problem::error(format!("pipeline.{pipeline}.{}.plugin", failure.at), failure.to_string()).hint(
+        "the plugin is another than its cases are for, or one of them is wrong: they lie beside it, `.cases.json`",
+    )
 }
 
 /// Asks each cluster for its topics, and the store.
@@ -193,6 +204,7 @@ fn topics_as_asked_for(pipelines: &[(&String, &PipelineOptions)]) -> Vec<Problem
 mod tests {
     use super::*;
     use crate::kafka::EmbeddedBroker;
+    use crate::plugin::tests::{Guest, identity};
 
     /// Checks a file with one pipeline that reads `topic` from `servers`.
     fn check_with(servers: &str, topic: &str, more: &str, probe_store: ProbeStore<'_>) -> Checked {
@@ -236,5 +248,37 @@ mod tests {
 
         let checked = check_with(servers, "there", "columns.b = 'text'\n", &|_, _| Ok(()));
         assert_eq!((checked.exit_code(), checked.problems.0.len()), (2, 1), "{}", checked.problems);
+    }
+
+    #[test]
+    fn a_plugin_that_does_not_do_what_its_cases_say_is_a_problem_where_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| std::fs::write(folder.path().join(name), content).unwrap();
+        file("x.wasm", &Guest { code: &identity("", "", ""), ..Guest::default() }.build());
+        let pipeline = "topic = 't'\ndecode.format = 'json'\ncolumns.a = 'utf8'\ntransform = [{ plugin = 'x.wasm' }]\n";
+        let text = format!(
+            "kafka.bootstrap.servers = 'k:1'\nstore.url = 'lake'\n[pipeline.p]\n{pipeline}sink.table = 'p'\n\
+             [pipeline.q]\n{pipeline}sink.table = 'q'\n"
+        );
+        file("pipelines.toml", text.as_bytes());
+        let checked = |expected: &str| {
+            let case =
+                format!("[{{ \"name\": \"as it is\", \"input\": [{{ \"a\": \"b\" }}], \"output\": {expected} }}]");
+            file("x.cases.json", case.as_bytes());
+            check(&folder.path().join("pipelines.toml"), &[], &["p".to_owned()], &Engine::new(None).unwrap(), None)
+        };
+        let right = checked("{ \"main\": [{ \"a\": \"b\" }] }");
+        assert_eq!((right.exit_code(), right.pipelines.len()), (0, 1), "{}", right.problems);
+        let wrong = checked("{}");
+        assert_eq!((wrong.exit_code(), wrong.pipelines.len(), wrong.problems.0.len()), (2, 0, 1), "{}", wrong.problems);
+        let problem = &wrong.problems.0[0];
+        let line = problem.location.as_ref().map(|place| place.line);
+        assert_eq!((problem.path.as_str(), line), ("pipeline.p.transform[0].plugin", Some(7)));
+        assert!(
+            problem.message.ends_with(
+                "x.wasm: case `as it is`: output `main`: expected 0 rows, found 1; row 0, found only: {\"a\":\"b\"}"
+            ),
+            "{problem}"
+        );
     }
 }

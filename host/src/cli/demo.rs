@@ -342,7 +342,7 @@ fn finish(host: &Host<'_>, reports: &[FeedReport]) -> Result<Exit, Exit> {
     let mut again = host.args.config.clone();
     again.overrides.push(format!("store.url={:?}", format!("file:{}", host.args.lake.display())));
     let config = load(&again, false)?;
-    let exit = verify::verify_all(&config, false)?;
+    let exit = verify::verify_all(&config, false, false)?;
     let sent: u64 = reports.iter().map(FeedReport::total).sum();
     println!("{sent} records were sent; `verified` above counts each of them as an offset, once.");
     println!("The files stay under {}/.", show(&host.args.lake));

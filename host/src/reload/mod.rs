@@ -24,6 +24,8 @@ mod live;
 pub mod report;
 pub mod sample;
 pub mod shadow;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 
 use std::path::PathBuf;
