@@ -51,6 +51,17 @@ pub struct AggregateStep {
     pub state: SchemaRef,
 }
 
+impl AggregateStep {
+    /// An instance of the plugin.
+    ///
+    /// # Errors
+    /// It fails in `open` where it didn't before.
+    pub fn open(&self) -> Result<Aggregate, PluginError> {
+        let Self { step, rows, groups, .. } = self;
+        Aggregate::open(&step.plugin, &step.limits, &step.settings, rows, groups)
+    }
+}
+
 /// What becomes of one output of a pipeline's plugins.
 #[derive(Debug, Clone)]
 pub struct PipelineTable {
@@ -150,10 +161,7 @@ impl Pipeline {
     }
 
     fn open_aggregate(&self) -> Result<Option<Aggregate>, PluginError> {
-        let open = |AggregateStep { step, rows, groups, .. }: &AggregateStep| {
-            Aggregate::open(&step.plugin, &step.limits, &step.settings, rows, groups)
-        };
-        self.aggregate.as_ref().map(open).transpose()
+        self.aggregate.as_ref().map(AggregateStep::open).transpose()
     }
 }
 

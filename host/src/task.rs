@@ -8,6 +8,7 @@ mod aggregate;
 mod before;
 mod behind;
 mod epoch;
+mod failures;
 mod folding;
 mod idle;
 mod plan;
@@ -34,8 +35,9 @@ use crate::source::{KafkaMessages, PartitionQueue, TopicPartition};
 use epoch::Epoch;
 use folding::Folding;
 
-pub use aggregate::{GROUPS, SEEN, owner};
-pub use plan::{AggregatePlan, ExchangePlan, Plan, Side, Trigger};
+pub use aggregate::{GROUPS, PluginFold, SEEN, owner, refusal};
+pub use failures::Failure;
+pub use plan::{AggregatePlan, ExchangePlan, OpenAggregate, Plan, Side, Trigger};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;
@@ -290,6 +292,7 @@ impl Task {
             }),
         };
         let tables = plugins.chain.apply(&decoded.rows, now, &mut take, &mut dead);
+        self.keep_failures(plugins, tables.is_err());
         let tables = tables.map_err(|error| self.stopped(&error))?;
         for letter in &dead {
             self.dead.push(messages, letter.message as usize, &letter.stage, &letter.reason, letter.plugin.as_deref());
@@ -344,7 +347,7 @@ impl Task {
     /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
     fn commit(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
-        let state = self.give_out(plugins)?;
+        let state = self.give_out(plugins).inspect_err(|_| self.keep_failures(plugins, true))?;
         let metadata = self.plan.footer();
         for index in 0..=self.writers.len() {
             let writer = match self.writers.get_mut(index) {
