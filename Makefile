@@ -93,10 +93,13 @@ plugins: prerequisites
 	  cmp -s "$$plugin" "plugins/$$name" || { cp "$$plugin" "plugins/.$$name" && mv "plugins/.$$name" "plugins/$$name"; }; \
 	done
 
-# The hostile plugins in Rust; those in WebAssembly text are put together by the tests themselves.
+# The hostile plugins in Rust, and versions of one plugin; those in WebAssembly text are put together by the tests themselves.
 guests: prerequisites
-	cargo build --release --target wasm32-wasip2 $(PLUGIN_FLAGS) --package guests --examples
-	@rm -rf $(TARGET)/guests && mkdir -p $(TARGET)/guests
+	cargo build --release --target wasm32-wasip2 $(PLUGIN_FLAGS) --package guests --package versions --examples
+	@rm -rf $(TARGET)/guests $(TARGET)/versions && mkdir -p $(TARGET)/guests $(TARGET)/versions
+	@for version in tests/versions/*.rs; do \
+	  cp "$(PLUGIN_TARGET)/wasm32-wasip2/release/examples/$$(basename $$version .rs).wasm" $(TARGET)/versions/; \
+	done
 	@for guest in tests/guests/rust/*.rs; do \
 	  cp "$(PLUGIN_TARGET)/wasm32-wasip2/release/examples/$$(basename $$guest .rs | tr - _).wasm" $(TARGET)/guests/; \
 	done

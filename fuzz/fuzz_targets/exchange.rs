@@ -52,15 +52,15 @@ fuzz_target!(|input: Input| {
     let headers = vec![(HEADER.to_owned(), Some(input.header.unwrap_or(header)))];
     let message = MemoryMessage { value: Some(value), headers, ..MemoryMessage::default() };
     let messages = MemoryMessages { topic: "x".to_owned(), partition: 0, messages: vec![message] };
-    let found = read(&messages, 0, &schema, &schema);
+    let found = read(&messages, 0, &schema);
     if is_whole {
         let expected = if input.states { Content::States(batch) } else { Content::Rows(batch) };
         assert_eq!(found.unwrap().content, expected);
     } else if let Ok(chunk) = found
         && let Content::Rows(rows) | Content::States(rows) = chunk.content
     {
-        // Whatever is taken for columns can be looked at.
-        assert_eq!(rows.schema(), schema);
+        // Whatever is taken for columns can be looked at. States may be of any: another version of the plugin may have sent them.
+        assert!(input.states || rows.schema() == schema);
         let _ = format!("{rows:?}");
     }
 });

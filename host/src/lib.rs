@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod registry;
 pub mod reload;
+pub mod replay;
 pub mod sink;
 pub mod source;
 pub mod state;

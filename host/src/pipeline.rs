@@ -37,6 +37,7 @@ pub struct Pipeline {
     aggregate: Option<AggregateStep>,
     input: SchemaRef,
     tables: Vec<PipelineTable>,
+    is_gone_back_to: bool,
 }
 
 /// How the rows of a pipeline are folded into groups.
@@ -52,6 +53,17 @@ pub struct AggregateStep {
     pub groups: SchemaRef,
     /// The columns of a state.
     pub state: SchemaRef,
+}
+
+impl AggregateStep {
+    /// An instance of the plugin.
+    ///
+    /// # Errors
+    /// It fails in `open` where it didn't before.
+    pub fn open(&self) -> Result<Aggregate, PluginError> {
+        let Self { step, rows, groups, .. } = self;
+        Aggregate::open(&step.plugin, &step.limits, &step.settings, rows, groups)
+    }
 }
 
 /// What becomes of one output of a pipeline's plugins.
@@ -92,11 +104,27 @@ impl Pipeline {
         let given_out = chain.map(|chain| aggregate::given_out(&path, options, load, chain.tables(), &mut problems));
         let tables = given_out.as_ref().map(|(_, all)| tables(&path, options, all, &mut problems));
         match (input, steps, given_out, tables) {
-            (Some(input), Some(steps), Some((aggregate, _)), Some(tables)) if problems.is_empty() => {
-                Ok(Self { name: name.to_owned(), options: options.clone(), steps, aggregate, input, tables })
-            }
+            (Some(input), Some(steps), Some((aggregate, _)), Some(tables)) if problems.is_empty() => Ok(Self {
+                name: name.to_owned(),
+                options: options.clone(),
+                steps,
+                aggregate,
+                input,
+                tables,
+                is_gone_back_to: false,
+            }),
             _ => Err(problems),
         }
+    }
+
+    /// The same, in the place of a version that was no good: what that may have added to states goes.
+    pub fn gone_back_to(self) -> Self {
+        Self { is_gone_back_to: true, ..self }
+    }
+
+    /// Whether it is in the place of a version that was no good.
+    pub fn is_gone_back_to(&self) -> bool {
+        self.is_gone_back_to
     }
 
     /// Its name in pipelines.toml.
@@ -165,10 +193,7 @@ impl Pipeline {
     }
 
     fn open_aggregate(&self) -> Result<Option<Aggregate>, PluginError> {
-        let open = |AggregateStep { step, rows, groups, .. }: &AggregateStep| {
-            Aggregate::open(&step.plugin, &step.limits, &step.settings, rows, groups)
-        };
-        self.aggregate.as_ref().map(open).transpose()
+        self.aggregate.as_ref().map(AggregateStep::open).transpose()
     }
 }
 

@@ -8,6 +8,7 @@ mod aggregate;
 mod before;
 mod behind;
 mod epoch;
+mod failures;
 mod folding;
 mod idle;
 mod plan;
@@ -38,7 +39,8 @@ use folding::Folding;
 use swap::{Tools, Turn};
 
 pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
-pub use plan::{AggregatePlan, ExchangePlan, Plan, Side, Trigger};
+pub use failures::Failure;
+pub use plan::{AggregatePlan, ExchangePlan, OpenAggregate, Plan, Side, Trigger};
 pub use recent::Recent;
 pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version, is_slower};
 
@@ -285,6 +287,7 @@ impl Task {
             _ => check(writers, table, batch),
         };
         let tables = self.version.apply(&mut plugins.chain, &decoded.rows, now, &mut take, &mut dead);
+        self.keep_failures(plugins, tables.is_err());
         let tables = tables.map_err(|error| self.stopped(error))?;
         for letter in &dead {
             self.tools.dead.push(
@@ -346,7 +349,7 @@ impl Task {
     /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
     fn commit(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
-        let state = self.give_out(plugins)?;
+        let state = self.give_out(plugins).inspect_err(|_| self.keep_failures(plugins, true))?;
         let metadata = self.plan.footer();
         for index in 0..=self.tools.writers.len() {
             let writer = match self.tools.writers.get_mut(index) {

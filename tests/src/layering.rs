@@ -11,8 +11,8 @@ const GROUND: [&str; 3] = ["avro", "batch", "metrics"];
 
 /// The control side, from the bottom up: each may import the stages and what stands to its left.
 /// A module that is named nowhere counts as standing just left of `cli`.
-const CONTROL: [&str; 10] =
-    ["kafka", "sink", "registry", "config", "pipeline", "task", "worker", "supervisor", "reload", "http"];
+const CONTROL: [&str; 11] =
+    ["kafka", "sink", "registry", "config", "pipeline", "task", "worker", "supervisor", "replay", "reload", "http"];
 
 /// Crates that must be replaceable, and the only top-level modules that may name them.
 const CONFINED: [(&str, &[&str]); 2] = [("wasmtime", &["plugin"]), ("rdkafka", &["source", "kafka", "sink", "feed"])];
@@ -201,7 +201,17 @@ fn the_host_keeps_its_layers() {
 fn every_file_says_what_it_is_for_and_is_short() {
     let root = clone();
     let mut files = Vec::new();
-    for folder in ["host/src", "host/benches", "feeds", "sdk", "plugins", "tests/src", "tests/chaos", "tests/guests"] {
+    for folder in [
+        "host/src",
+        "host/benches",
+        "feeds",
+        "sdk",
+        "plugins",
+        "tests/src",
+        "tests/chaos",
+        "tests/guests",
+        "tests/versions",
+    ] {
         rust_files(&root.join(folder), &mut files);
     }
     assert!(files.len() > 10, "looked in the wrong place: {}", root.display());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::versions::{Numbers, STEP, TABLE, digest, version};
+use super::numbers::{Numbers, STEP, TABLE, digest, version};
 use support::host::Host;
 use support::store::Place;
 use support::wait::{seconds, until};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::guests::guest;
-use super::versions::{Numbers, PARTITIONS, Write, digest, version, version_that};
+use super::numbers::{Numbers, PARTITIONS, Write, digest, version, version_that};
 use support::host::Host;
 use support::servers::clone;
 use support::store::Place;

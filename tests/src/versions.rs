@@ -1,206 +1,154 @@
-//! Versions of a plugin whose rows tell which of them made them, the pipeline that they are swapped in, and what must be true of its table.
+//! A plugin in the place of another, between two runs of a host: what the one before counted is carried over or refused, and no count is
+//! off by one.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-use super::guests::guest;
-use support::flow::{CATCH_UP, Producing};
-use support::host::{Config, Host};
-use support::kafka::{Cluster, Record};
+use super::entries::{AGAIN, Entries, STATIONS, expected};
+use support::host::Config;
 use support::reader::Reader;
-use support::servers::unique;
+use support::servers::{clone, target, unique};
 use support::store::Place;
-use support::wait::{seconds, until};
+use support::wait::seconds;
 
-pub const PARTITIONS: u64 = 6;
-pub const TABLE: &str = "tables/numbers";
-/// Version `v` adds this many times `v` to each `n`.
-pub const STEP: u64 = 1_000_000_000;
-/// Records in a burst, 50 times a second.
-pub const BURST: u64 = 300;
-
-/// A topic of records `{"n": <i>, "id": "r<i>"}`, and a pipeline through the plugin in a file that changes.
-pub struct Numbers {
-    pub topic: String,
-    pub plugin: PathBuf,
-    pub config: Config,
-    pub place: Place,
-    _folder: TempDir,
+/// The first version, and those after it, from `tests/versions`.
+fn version(name: &str) -> PathBuf {
+    let (file, made_by) = match name {
+        "first" => (clone().join("plugins/cta_summary.wasm"), "make plugins"),
+        name => (target().join(format!("versions/{name}.wasm")), "make guests"),
+    };
+    assert!(file.is_file(), "{} is missing: run `{made_by}`", file.display());
+    file
 }
 
-/// Version `v`, which does this beside.
-pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
-    let add = format!(
-        "(local $row i32) (local $at i32) (local $i i32)
-         {in_apply}
-         (block $done (loop $next
-           (br_if $done (i32.eq (local.get $row) (local.get $rows)))
-           (local.set $at (i32.add (i32.load offset=4 (local.get $columns)) (i32.mul (local.get $row) (i32.const 8))))
-           (i64.store (local.get $at) (i64.add (i64.load (local.get $at)) (i64.const {})))
-           (local.set $row (i32.add (local.get $row) (i32.const 1)))
-           (br $next)))",
-        v * STEP
-    );
-    let code = code.to_owned() + &guest::identity("", &add, "");
-    guest::Guest { code: &code, ..guest::Guest::default() }.build()
+/// A pipeline whose plugin changes.
+struct Changing {
+    entries: Entries,
+    place: Place,
+    table: String,
+    aggregate: String,
 }
 
-pub fn version(v: u64) -> Vec<u8> {
-    version_that(v, "", "")
+impl Changing {
+    fn new(entries: Entries, aggregate: &str) -> Self {
+        Self { entries, place: Place::local(), table: unique("counts"), aggregate: aggregate.to_owned() }
+    }
+
+    /// With this version of the plugin, and more in `aggregate`.
+    fn with(&self, name: &str, more: &str) -> Config {
+        let rest = format!("sink = {{ table = \"{}\", format = \"parquet\", every = \"200ms\" }}", self.table);
+        let config = self.entries.config(&self.place, &format!("{}{more}", self.aggregate), &rest);
+        let [first, now] = ["first", name].map(|name| version(name).display().to_string());
+        let text = std::fs::read_to_string(config.path()).unwrap();
+        assert!(text.contains(&first));
+        std::fs::write(config.path(), text.replace(&first, &now)).unwrap();
+        config
+    }
+
+    /// The highest count of each station that has come out.
+    fn counts(&self) -> BTreeMap<u64, u64> {
+        let mut reader = Reader::open(&self.place, &self.table, "parquet");
+        let rows = reader.rows("select station_id, max(count) from t group by all");
+        rows.iter().map(|row| (row[0].as_u64().unwrap(), row[1].as_u64().unwrap())).collect()
+    }
+
+    /// Each station's state as `state show` has it.
+    fn states(&self, config: &Config) -> Vec<Value> {
+        let shown = config.host(&["state", "show", &self.entries.topic, "--json"]).ends_within(seconds(30));
+        let lines = shown.expect_code(0).output;
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["row"].clone()).collect()
+    }
 }
 
-pub fn digest(plugin: &[u8]) -> String {
-    Sha256::digest(plugin).iter().map(|byte| format!("{byte:02x}")).collect()
+fn number(state: &Value, column: &str) -> Option<u64> {
+    state[format!("value.{column}").as_str()].as_str().unwrap_or_else(|| panic!("no {column} in {state}")).parse().ok()
 }
 
-/// How a plugin's file comes to hold something else.
-#[derive(Clone, Copy)]
-pub enum Write {
-    /// By another file that takes its name.
-    Rename,
-    /// Bit by bit.
-    InPlace,
+#[test]
+fn states_go_over_to_another_version_or_are_kept_for_the_one_before() {
+    let aggregate = r#"time = "at", delay = "29s", dedup = ["id"], exchange = "none""#;
+    let changing = Changing::new(Entries::new("versions"), aggregate);
+    let (entries, place) = (&changing.entries, &changing.place);
+    entries.send(0..1000);
+    changing.with("first", "").catch_up(seconds(60));
+    assert_eq!(changing.counts(), expected(1000));
+
+    // A nullable column more: null in the states of stations that nothing comes of.
+    let wider = changing.with("wider", "");
+    wider.catch_up(seconds(60));
+    assert_eq!(changing.counts(), expected(1000), "nothing came, nothing is given out");
+    entries.send(1000..2000);
+    wider.catch_up(seconds(60));
+    assert_eq!(changing.counts(), expected(2000));
+    let states = changing.states(&wider);
+    assert_eq!(states.len() as u64, STATIONS);
+    for state in &states {
+        let station: u64 = state["key.station_id"].as_str().unwrap().parse().unwrap();
+        let since = expected(2000)[&station] - expected(1000)[&station];
+        assert_eq!((number(state, "count"), number(state, "since")), (Some(expected(2000)[&station]), Some(since)));
+    }
+
+    // Other columns, and a way to make them of those before.
+    let migrating = changing.with("migrating", "");
+    entries.send(2000..3000);
+    migrating.catch_up(seconds(60));
+    assert_eq!(changing.counts(), expected(3000));
+    let counted = |state: &Value| number(state, "dozens").unwrap() * 12 + number(state, "rest").unwrap();
+    assert_eq!(changing.states(&migrating).iter().map(counted).sum::<u64>(), 3000);
+
+    // Other columns, and no way: refused, with nothing changed.
+    entries.send(3000..3100);
+    let before = place.list("");
+    let refused = changing.with("incompatible", "").host(&["run", "--until-caught-up"]).ends_within(seconds(60));
+    let said = refused.expect_code(1).output;
+    for words in ["column `counted` is new, and not nullable", "export `migrate`", "on_state_change = \"reset\""] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let files =
+        |files: BTreeMap<String, _>| files.into_keys().filter(|path| !path.contains("/log/")).collect::<Vec<_>>();
+    assert_eq!(files(place.list("")), files(before), "nothing was written but claims");
+    migrating.catch_up(seconds(60));
+    assert_eq!(changing.counts(), expected(3100));
+
+    // Begun anew, since that is wanted. What was seen before is a double still.
+    let anew = changing.with("incompatible", ", on_state_change = \"reset\"");
+    entries.send(3100..4100);
+    let said = anew.host(&["run", "--until-caught-up"]).ends_within(seconds(60)).expect_code(0).output;
+    assert!(said.contains("groups begin anew with nothing"), "{said}");
+    let gone = said.lines().filter_map(|line| line.split_once("groups=")?.1.split(' ').next()?.parse::<u64>().ok());
+    assert_eq!(gone.sum::<u64>(), STATIONS, "{said}");
+    let counted = |config: &Config| -> u64 {
+        changing.states(config).iter().map(|state| number(state, "counted").unwrap()).sum()
+    };
+    assert_eq!(counted(&anew), 1000);
+    // It goes on from there, without being told again.
+    let incompatible = changing.with("incompatible", "");
+    entries.send(4100..4200);
+    incompatible.catch_up(seconds(60));
+    assert_eq!(counted(&incompatible), 1100);
+    incompatible.verify();
 }
 
-impl Numbers {
-    /// `swap` is the option of that name, as it stands.
-    pub fn new(place: Place, swap: &str) -> Self {
-        Self::of(unique("swaps"), place, swap, true)
-    }
-
-    /// Another configuration of the same pipeline, with a plugin's file of its own.
-    pub fn beside(&self, swap: &str) -> Self {
-        Self::of(self.topic.clone(), self.place.clone(), swap, false)
-    }
-
-    pub fn of(topic: String, place: Place, swap: &str, is_new: bool) -> Self {
-        let folder = tempfile::Builder::new().prefix("rillgate-swaps-").tempdir().unwrap();
-        let plugin = folder.path().join("numbers.wasm");
-        if is_new {
-            Cluster::shared().create_topic(&topic, PARTITIONS as i32, &[]);
-        }
-        let pipeline = format!(
-            "[pipeline.{topic}]\ntopic = \"{topic}\"\ndecode = {{ format = \"json\" }}\n\
-             columns = {{ n = {{ type = \"int64\", nullable = false }}, id = {{ type = \"utf8\", nullable = false }} }}\n\
-             transform = [{{ plugin = '{}', limits = {{ memory = \"16MiB\", time = \"500ms\" }} }}]\nswap = {swap}\n\
-             sink = {{ table = \"{TABLE}\", every = \"2s\" }}\n",
-            plugin.display()
-        );
-        let config = Config::new(&Cluster::shared(), &place, &pipeline);
-        let numbers = Self { topic, plugin, config, place, _folder: folder };
-        numbers.write(&version(0), Write::InPlace);
-        numbers
-    }
-
-    pub fn write(&self, plugin: &[u8], how: Write) {
-        match how {
-            Write::InPlace => std::fs::write(&self.plugin, plugin).unwrap(),
-            Write::Rename => {
-                let other = self.plugin.with_extension("new");
-                std::fs::write(&other, plugin).unwrap();
-                std::fs::rename(&other, &self.plugin).unwrap();
-            }
-        }
-    }
-
-    /// Sends records until it is told to finish.
-    pub fn sending(&self) -> Producing {
-        self.sending_by(BURST)
-    }
-
-    /// The same, 50 times a second so many.
-    pub fn sending_by(&self, burst: u64) -> Producing {
-        let (topic, producer) = (self.topic.clone(), Cluster::shared().producer());
-        Producing::by(burst, move |records| {
-            for i in records {
-                let value = format!(r#"{{"n":{i},"id":"r{i}"}}"#).into_bytes();
-                let partition = Some((i % PARTITIONS) as i32);
-                producer.send(&topic, &Record { partition, value: Some(&value), ..Record::default() });
-            }
-            producer.flush();
-        })
-    }
-
-    /// What the host says of the pipeline's versions.
-    pub fn versions(&self, host: &Host) -> Value {
-        let (status, answer) = host.ask("GET", &format!("/api/v1/pipelines/{}/versions", self.topic), &[]);
-        assert_eq!(status, 200, "{answer}");
-        serde_json::from_str(&answer).unwrap()
-    }
-
-    pub fn expect_live(&self, host: &mut Host, plugin: &[u8]) {
-        let digest = digest(plugin);
-        until(seconds(60), "the version to go live", || {
-            host.expect_running();
-            (self.versions(host)["live"][0] == digest.as_str()).then_some(())
-        });
-    }
-
-    /// The last thing that is said of a plugin, once it is one of these.
-    pub fn expect_outcome(&self, host: &mut Host, plugin: &[u8], outcome: &str) -> String {
-        let digest = digest(plugin);
-        until(seconds(60), &format!("a version that is {outcome}"), || {
-            host.expect_running();
-            let versions = self.versions(host);
-            let of = |event: &&Value| event["plugins"][0] == digest.as_str();
-            let last = versions["events"].as_array()?.iter().rfind(of)?;
-            (last["outcome"] == outcome).then(|| last["reason"].as_str().unwrap_or_default().to_owned())
-        })
-    }
-
-    pub fn post(&self, host: &Host, path: &str, body: &[u8]) -> (u16, String) {
-        host.ask("POST", &format!("/api/v1/pipelines/{}/{path}", self.topic), body)
-    }
-
-    /// Returns when files of rows that version `v` made are there.
-    pub fn expect_rows_of(&self, host: &mut Host, plugin: &[u8]) {
-        let digest = digest(plugin);
-        until(seconds(60), "a commit of that version", || {
-            host.expect_running();
-            self.commits().iter().any(|commit| commit["plugins"][0] == digest.as_str()).then_some(())
-        });
-    }
-
-    pub fn commits(&self) -> Vec<Value> {
-        let logs = self.place.list(&format!("_rillgate/{}", self.topic));
-        let logs = logs.keys().filter(|path| path.contains("/log/") && path.ends_with(".json"));
-        let entries = logs.filter_map(|path| serde_json::from_slice::<Value>(&self.place.read(path)?).ok());
-        entries.filter(|entry| entry["kind"] == "commit").collect()
-    }
-
-    /// Records `0..count`, each once, and each row by the version that its COMMIT names.
-    pub fn expect_exactly_once(&self, count: u64, versions: &BTreeMap<String, u64>) {
-        self.config.catch_up(CATCH_UP);
-        self.config.verify();
-        let mut table = Reader::open(&self.place, TABLE, "parquet");
-        let row = table.row(&format!(
-            "select count(*), count(distinct n % {STEP}), min(n % {STEP}), max(n % {STEP}), bool_and(id = 'r' || (n % {STEP})) from t"
-        ));
-        assert_eq!(Value::from(row), serde_json::json!([count, count, 0, count - 1, true]));
-        let by_file = table.rows(&format!(
-            "select split_part(filename, '/', -1), min(n // {STEP}), max(n // {STEP}) from t group by 1"
-        ));
-        let by_file: BTreeMap<String, (u64, u64)> = by_file
-            .iter()
-            .map(|row| (row[0].as_str().unwrap().to_owned(), (row[1].as_u64().unwrap(), row[2].as_u64().unwrap())))
-            .collect();
-        let mut files = 0;
-        for commit in self.commits() {
-            let version = versions[commit["plugins"][0].as_str().unwrap()];
-            for file in commit["files"].as_array().unwrap() {
-                let name = Path::new(file["path"].as_str().unwrap()).file_name().unwrap().to_str().unwrap();
-                assert_eq!(
-                    by_file.get(name),
-                    Some(&(version, version)),
-                    "{name}, which a COMMIT says is of version {version}"
-                );
-                files += 1;
-            }
-        }
-        assert_eq!(files, by_file.len(), "files that no COMMIT names");
+/// Behind an exchange, whose records hold states of whichever version sent them.
+#[test]
+fn states_go_over_to_another_version_behind_an_exchange() {
+    let changing = Changing::new(Entries::scattered("versions"), "exchange = \"kafka\"");
+    let entries = &changing.entries;
+    // Nothing is remembered of what comes twice: it counts twice.
+    let expected = |sent: u64| {
+        let mut expected = expected(sent);
+        (0..sent - AGAIN).filter(|i| i % 9 == 4).for_each(|i| *expected.get_mut(&(i % STATIONS)).unwrap() += 1);
+        expected
+    };
+    let mut sent = 0;
+    for name in ["first", "wider", "migrating"] {
+        entries.send(sent..sent + 1000);
+        sent += 1000;
+        let config = changing.with(name, "");
+        config.catch_up(seconds(120));
+        assert_eq!(changing.counts(), expected(sent), "{name}");
+        config.verify();
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod plan;
 mod plugin;
+mod replay;
 mod run;
 mod simulate;
 mod state;
@@ -58,6 +59,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Prove that tables and commit logs agree: no gap, no double, no orphan.
     Verify(verify::VerifyArgs),
+    /// Do again what a plugin failed in, or put dead letters to the test.
+    Replay(replay::ReplayArgs),
     /// Look into what aggregates remember.
     #[command(subcommand)]
     State(state::StateCommand),
@@ -112,6 +115,7 @@ pub fn main() -> Exit {
         Command::Demo(args) => demo::demo(&args),
         Command::Simulate(args) => simulate::simulate(&args, cli.json),
         Command::Verify(args) => verify::verify(&args, cli.json),
+        Command::Replay(args) => replay::replay(&args, cli.json),
         Command::State(command) => state::state(&command, cli.json),
         Command::Dev(args) => dev::dev(&args, cli.json),
         Command::Plan(args) => plan::plan(&args, cli.json),

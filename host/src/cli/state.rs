@@ -1,5 +1,6 @@
 //! `rillgate state`: what a pipeline remembers, as a table.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
@@ -13,7 +14,7 @@ use crate::commit::{Store, StoredState, last_states};
 use crate::config::PipelineOptions;
 use crate::state::{Span, Table, decode_any};
 use crate::task::{GROUPS, SEEN};
-use crate::window::micros;
+use crate::window::{Carrier, NotCarried, micros};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StateCommand {
@@ -73,15 +74,20 @@ fn show(
     let lateness = options.aggregate.as_ref().map_or(0, |aggregate| micros(aggregate.allowed_lateness));
     let lateness = if args.seen { 0 } else { lateness };
     let is_over = |span: Span| watermark.is_some_and(|watermark| span.end.saturating_add(lateness) <= watermark);
-    let mut table: Option<Table> = None;
+    let mut files: Vec<Vec<RecordBatch>> = Vec::new();
     for (file, content) in stored.committed.files.iter().zip(&stored.files).filter(|(file, _)| file.table == wanted) {
-        let batches = decode_any(content.clone()).map_err(|error| format!("{}: {error}", file.path))?;
-        let Some(first) = batches.first() else { continue };
-        let table = match &mut table {
-            Some(table) => table,
-            None => table.insert(Table::like(&first.schema())?),
-        };
-        table.restore(&batches, is_over)?;
+        files.push(decode_any(content.clone()).map_err(|error| format!("{}: {error}", file.path))?);
+    }
+    // Columns may have come since the oldest was written.
+    let newest = files.iter().flatten().next_back();
+    let mut table = newest.map(|newest| Table::like(&newest.schema())).transpose()?;
+    if let Some(table) = &mut table {
+        let schema = Arc::clone(table.values.schema());
+        let mut carrier = Carrier::<Infallible> { migrate: None, allow_dropped: true, carried: 0 };
+        for file in &files {
+            let restored = table.restore(file, is_over, |states| carrier.carry(&states, &schema));
+            restored.map_err(|NotCarried::Refused(why)| why)?;
+        }
     }
     let all = table.as_ref().map(Table::all).transpose()?;
     let rows = all.as_ref().map_or(0, RecordBatch::num_rows);

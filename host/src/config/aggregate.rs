@@ -9,7 +9,7 @@ use super::options::Properties;
 use super::read::Report;
 use super::units;
 use crate::plugin::Limits;
-use crate::window::{Emit, Window, WindowOptions, micros};
+use crate::window::{Emit, OnStateChange, Window, WindowOptions, micros};
 
 /// How rows are folded into groups, by key and by windows of event time.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -52,6 +52,10 @@ pub struct AggregateOptions {
     /// How rows of a group come together that are in several partitions: `"kafka"`, the default where more than one partition is read, or
     /// `"none"`.
     pub exchange: Option<Exchange>,
+    /// What becomes of the groups where the plugin has changed and their states can't be carried over to it: `"fail"`, the default, stops
+    /// the pipeline with nothing lost; `"reset"` begins them anew with nothing.
+    #[serde(default)]
+    pub on_state_change: OnStateChange,
 }
 
 /// How rows of a group come together that are in several partitions.

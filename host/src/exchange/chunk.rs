@@ -62,7 +62,7 @@ pub struct Chunk {
 pub enum Content {
     /// See [`Kind::Rows`].
     Rows(RecordBatch),
-    /// See [`Kind::States`].
+    /// See [`Kind::States`]; of whichever columns they are.
     States(RecordBatch),
     /// See [`Kind::EventTime`].
     None,
@@ -120,11 +120,11 @@ fn checksum(value: &[u8]) -> String {
     format!("{:032x}", xxh3_128(value))
 }
 
-/// Reads message `index`, which holds `rows` or `states`.
+/// Reads message `index`, which holds `rows`, or states.
 ///
 /// # Errors
 /// See [`Unreadable`].
-pub fn read(messages: &dyn Messages, index: usize, rows: &SchemaRef, states: &SchemaRef) -> Result<Chunk, Unreadable> {
+pub fn read(messages: &dyn Messages, index: usize, rows: &SchemaRef) -> Result<Chunk, Unreadable> {
     let foreign = |what: &str| Unreadable::Foreign(format!("no record of an exchange: {what}"));
     let headers = messages.headers(index);
     let header = headers.iter().find(|(name, _)| name == HEADER).and_then(|(_, value)| value.as_deref());
@@ -134,13 +134,10 @@ pub fn read(messages: &dyn Messages, index: usize, rows: &SchemaRef, states: &Sc
     if heading.xxh3 != checksum(value) {
         return Err(foreign("its checksum is another"));
     }
-    let columns = |schema: &SchemaRef| {
-        let batch = decode(value).map_err(|error| foreign(&error))?;
-        columns(&batch, schema).map_err(Unreadable::Columns)
-    };
+    let decoded = || decode(value).map_err(|error| foreign(&error));
     let content = match heading.kind {
-        Kind::Rows => Content::Rows(columns(rows)?),
-        Kind::States => Content::States(columns(states)?),
+        Kind::Rows => Content::Rows(columns(&decoded()?, rows).map_err(Unreadable::Columns)?),
+        Kind::States => Content::States(decoded()?),
         Kind::EventTime => Content::None,
     };
     Ok(Chunk { heading, content })
@@ -222,7 +219,7 @@ mod tests {
                 _ => encode(&rows).unwrap().unwrap().remove(0),
             };
             let header = heading(kind).seal(&value);
-            let chunk = read(&message(value.clone(), header), 0, &rows.schema(), &rows.schema()).unwrap();
+            let chunk = read(&message(value.clone(), header), 0, &rows.schema()).unwrap();
             assert_eq!(chunk, Chunk { heading: Heading { xxh3: checksum(&value), ..heading(kind) }, content });
         }
     }
@@ -245,7 +242,7 @@ mod tests {
             message(b"columns".to_vec(), no_columns),
             MemoryMessages::from_values("x", [b"{}"]),
         ] {
-            let read = read(&message, 0, &rows.schema(), &rows.schema());
+            let read = read(&message, 0, &rows.schema());
             assert!(matches!(read, Err(Unreadable::Foreign(_))), "{read:?}");
         }
     }

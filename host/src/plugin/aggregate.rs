@@ -7,13 +7,15 @@ use wasmtime::Store;
 use wasmtime::component::{self, InstancePre};
 
 use super::bindings::exports::rillgate::plugin::aggregate::{Guest, GuestIndices, Plan};
+use super::bindings::exports::rillgate::plugin::state_migration;
 use super::bindings::rillgate::plugin::common::Error;
-use super::bindings::rillgate::plugin::table::{BatchParam, FieldParam};
+use super::bindings::rillgate::plugin::table::{BatchParam, BatchResult, FieldParam};
 use super::columns::lower;
+use super::failed::{Call, Columns, FailedCall};
 use super::instance::{BatchTime, Host};
 use super::opened::{Exports, Offer, Opened, check_columns};
 use super::returned::{Updated, batch, take_states, take_updated};
-use super::tables::{Table, take_table};
+use super::tables::{Table, lower_schema, take_table};
 use super::{ApplyError, Kind, Limits, Plugin, PluginError};
 use crate::batch::{RecordBatch, SchemaRef};
 
@@ -22,7 +24,19 @@ use crate::batch::{RecordBatch, SchemaRef};
 /// It belongs to a thread, not to a task: nothing is kept in it between calls but what the plugin caches. After an error it can be used
 /// again; nothing of the call that failed has gone anywhere, so the states are as they were.
 pub struct Aggregate {
-    opened: Opened<Guest>,
+    opened: Opened<Exported>,
+}
+
+/// What an aggregate exports.
+pub(super) struct Exported {
+    aggregate: Guest,
+    migration: Option<state_migration::Guest>,
+}
+
+/// Where it is in the component.
+pub(super) struct Indices {
+    aggregate: GuestIndices,
+    migration: Option<state_migration::GuestIndices>,
 }
 
 /// The states and the output that an aggregate announced, as tables of these names.
@@ -32,17 +46,19 @@ pub(super) struct Announced {
     output: Table,
 }
 
-impl Exports for Guest {
+impl Exports for Exported {
     const KIND: Kind = Kind::Aggregate;
-    type Indices = GuestIndices;
+    type Indices = Indices;
     type Announced = Plan;
     type Plan = Announced;
 
-    fn find(pre: &InstancePre<Host>) -> wasmtime::Result<GuestIndices> {
-        GuestIndices::new(pre)
+    fn find(pre: &InstancePre<Host>, plugin: &Plugin) -> wasmtime::Result<Indices> {
+        let migration = plugin.has_migration.then(|| state_migration::GuestIndices::new(pre)).transpose()?;
+        Ok(Indices { aggregate: GuestIndices::new(pre)?, migration })
     }
-    fn load(indices: &GuestIndices, store: &mut Store<Host>, instance: &component::Instance) -> wasmtime::Result<Self> {
-        indices.load(store, instance)
+    fn load(indices: &Indices, store: &mut Store<Host>, instance: &component::Instance) -> wasmtime::Result<Self> {
+        let migration = indices.migration.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?;
+        Ok(Self { aggregate: indices.aggregate.load(store, instance)?, migration })
     }
     fn open(
         &self,
@@ -51,7 +67,7 @@ impl Exports for Guest {
         groups: &[FieldParam],
         settings: &[(&str, &str)],
     ) -> wasmtime::Result<Result<Plan, Error>> {
-        self.call_open(store, input, groups, settings)
+        self.aggregate.call_open(store, input, groups, settings)
     }
     fn take(plan: Plan) -> Result<Announced, String> {
         Ok(Announced { state: take_table("state", plan.state)?, output: take_table("output", plan.output)? })
@@ -124,11 +140,19 @@ impl Aggregate {
         if rows.num_rows() == 0 && known == group_count as usize {
             return Ok(Updated { states: states.clone(), rejected: Vec::new() });
         }
-        let updated = self.call_with(rows, states, now, |guest, store, rows, states| {
+        let called = self.call_with(rows, states, now, |guest, store, rows, states| {
             guest.call_update(store, rows, group_of_row, group_count, states)
-        })?;
-        take_updated(&self.opened.plan().state, rows.num_rows() as u32, group_count, updated)
-            .map_err(|wrong| self.opened.invalid(wrong))
+        });
+        let updated = called.and_then(|updated| {
+            take_updated(&self.opened.plan().state, rows.num_rows() as u32, group_count, updated)
+                .map_err(|wrong| self.opened.invalid(wrong))
+        });
+        self.opened.noted(updated, now, || Call::Update {
+            rows: Columns(rows.clone()),
+            group_of_row: group_of_row.to_vec(),
+            group_count,
+            states: Columns(states.clone()),
+        })
     }
 
     /// Joins states of the same groups, row by row: those of the rows of `left`, and those of the rows of `right` after them.
@@ -147,9 +171,9 @@ impl Aggregate {
         if groups == 0 {
             return Ok(RecordBatch::new_empty(Arc::clone(self.state())));
         }
-        let merged =
-            self.call_with(left, right, now, |guest, store, left, right| guest.call_merge(store, left, right))?;
-        take_states(&self.opened.plan().state, groups, merged).map_err(|wrong| self.opened.invalid(wrong))
+        let called = self.call_with(left, right, now, |guest, store, left, right| guest.call_merge(store, left, right));
+        let merged = called.and_then(|merged| self.states(groups, merged));
+        self.opened.noted(merged, now, || Call::Merge { left: Columns(left.clone()), right: Columns(right.clone()) })
     }
 
     /// Output rows for groups and their states, row by row. Any number may come out.
@@ -167,9 +191,55 @@ impl Aggregate {
         if same_rows("finish", groups, states)? == 0 {
             return Ok(RecordBatch::new_empty(Arc::clone(self.output())));
         }
-        let finished = self
-            .call_with(groups, states, now, |guest, store, groups, states| guest.call_finish(store, groups, states))?;
-        batch(&self.opened.plan().output, finished).map_err(|wrong| self.opened.invalid(wrong))
+        let called = self
+            .call_with(groups, states, now, |guest, store, groups, states| guest.call_finish(store, groups, states));
+        let finished = called.and_then(|finished| {
+            batch(&self.opened.plan().output, finished).map_err(|wrong| self.opened.invalid(wrong))
+        });
+        self.opened
+            .noted(finished, now, || Call::Finish { of: Columns(groups.clone()), states: Columns(states.clone()) })
+    }
+
+    /// Whether it takes over states of other columns than its own.
+    pub fn has_migration(&self) -> bool {
+        self.plugin().has_migration
+    }
+
+    /// States that another version kept in the columns `older`, in those of [`state`](Self::state), row by row.
+    ///
+    /// # Errors
+    /// [`ApplyError::Failed`] where the plugin says that they can't be carried over; any other when it broke. No row is to blame.
+    pub fn migrate(
+        &mut self,
+        older: &SchemaRef,
+        states: &RecordBatch,
+        now: BatchTime,
+    ) -> Result<RecordBatch, ApplyError> {
+        check_columns(older, states)?;
+        let groups = same_rows("migrate", states, states)?;
+        if groups == 0 {
+            return Ok(RecordBatch::new_empty(Arc::clone(self.state())));
+        }
+        let fields = lower_schema(older).map_err(ApplyError::Failed)?;
+        let opened = &mut self.opened;
+        let migrated = lower(states, |states| {
+            opened.call(now, |guest, store| match &guest.migration {
+                Some(migration) => migration.call_migrate(store, &fields, states),
+                None => Ok(Err(Error::Other("it exports no `migrate`".to_owned()))),
+            })
+        });
+        let called = migrated.map_err(ApplyError::Failed).and_then(|called| called);
+        let migrated = called.and_then(|migrated| self.states(groups, migrated));
+        self.opened.noted(migrated, now, || Call::Migrate { states: Columns(states.clone()) })
+    }
+
+    /// The smallest call that has failed since this was last asked.
+    pub(super) fn take_failed(&mut self) -> Option<FailedCall> {
+        self.opened.take_failed()
+    }
+
+    fn states(&mut self, groups: u32, returned: BatchResult) -> Result<RecordBatch, ApplyError> {
+        take_states(&self.opened.plan().state, groups, returned).map_err(|wrong| self.opened.invalid(wrong))
     }
 
     /// Calls a function that takes two batches.
@@ -182,7 +252,7 @@ impl Aggregate {
     ) -> Result<R, ApplyError> {
         let opened = &mut self.opened;
         let lowered = lower(first, |first| {
-            lower(second, |second| opened.call(now, |guest, store| call(guest, store, first, second)))
+            lower(second, |second| opened.call(now, |guest, store| call(&guest.aggregate, store, first, second)))
         });
         lowered.and_then(|lowered| lowered).map_err(ApplyError::Failed)?
     }

@@ -7,7 +7,7 @@ wasmtime::component::bindgen!({
         package rillgate:host;
         world plugins {
             include rillgate:plugin/transform-plugin@0.1.0;
-            include rillgate:plugin/aggregate-plugin@0.1.0;
+            include rillgate:plugin/migrating-aggregate-plugin@0.1.0;
         }
     ",
     ownership: Borrowing { duplicate_if_necessary: true },

@@ -14,6 +14,7 @@ use std::time::Instant;
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 
+use super::failed::FailedCall;
 use super::instance::BatchTime;
 use super::returned::Applied;
 use super::tables::{MAIN, Table};
@@ -61,6 +62,8 @@ pub struct Chain {
     failures: usize,
     /// When to look no longer for the messages that fail.
     deadline: Option<Instant>,
+    /// Whether a plugin broke on a message alone since the failed calls were last taken.
+    broke: bool,
 }
 
 /// Takes rows, or refuses all of them: the index of the table in [`Chain::tables`], and rows of it. Those of `main` come last, after all
@@ -146,7 +149,7 @@ impl Chain {
         }
         let mut tables = vec![Table { name: MAIN.to_owned(), schema: main }];
         tables.extend(named.into_iter().map(|(table, _)| table));
-        Ok(Self { transforms, tables, routes, failures: 0, deadline: None })
+        Ok(Self { transforms, tables, routes, failures: 0, deadline: None, broke: false })
     }
 
     /// `main` of the last transform, then the named outputs of all of them.
@@ -273,12 +276,19 @@ impl Chain {
         };
         // Otherwise the plugins work, and it is the message that is bad.
         self.failures = if broke { self.failures + 1 } else { 0 };
+        self.broke |= broke;
         if let (Some(plugin), true) = (&plugin, self.failures > MAX_FAILURES) {
             return Err(ChainError::Failing { plugin: path(plugin), failures: self.failures, reason });
         }
         let plugin = plugin.map(|plugin| plugin.digest.clone());
         dead.push(Dead { message, stage: stage.to_owned(), reason, plugin, broke });
         Ok(())
+    }
+
+    /// Whether a plugin broke on a message alone since this was last asked, and what it was asked.
+    pub(super) fn take_failed(&mut self) -> (bool, Vec<FailedCall>) {
+        let failed = self.transforms.iter_mut().filter_map(Transform::take_failed).collect();
+        (std::mem::take(&mut self.broke), failed)
     }
 
     fn path(&self, index: usize) -> String {

@@ -47,6 +47,8 @@ pub struct Plugin {
     pub digest: String,
     /// What it does.
     pub kind: Kind,
+    /// Whether it takes over states of other columns: it exports `rillgate:plugin/state-migration`.
+    pub has_migration: bool,
     /// Size of the file in bytes.
     pub bytes: u64,
     pub(super) component: Component,
@@ -106,13 +108,14 @@ impl Engine {
                 component
             }
         };
-        let kind = kind(&component)?;
+        let (kind, has_migration) = kind(&component)?;
         let pre = link(&component)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Arc::new(Plugin {
             path: path.to_owned(),
             digest,
             kind,
+            has_migration,
             bytes: file.len() as u64,
             component,
             pre,
@@ -140,8 +143,8 @@ fn check_format(file: &[u8]) -> Result<(), String> {
     })
 }
 
-/// What the component exports, and so what it does.
-fn kind(component: &Component) -> Result<Kind, String> {
+/// What the component exports, and so what it does; and whether it migrates states.
+fn kind(component: &Component) -> Result<(Kind, bool), String> {
     let engine = component.engine();
     let component_type = component.component_type();
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
@@ -165,9 +168,10 @@ fn kind(component: &Component) -> Result<Kind, String> {
             ));
         }
     };
-    match speaks(version) {
-        true => Ok(kind),
-        false => Err(format!(
+    let migration = ours("state-migration");
+    match [Some(version), migration].into_iter().flatten().find(|version| !speaks(version)) {
+        None => Ok((kind, migration.is_some() && kind == Kind::Aggregate)),
+        Some(version) => Err(format!(
             "it is built for version {version} of the plugin interface, and this host speaks {VERSION}: build it again \
              with an SDK of that version"
         )),

@@ -11,6 +11,7 @@ mod chain;
 mod columns;
 mod engine;
 mod error;
+mod failed;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod inspect;
@@ -34,6 +35,7 @@ pub use aggregate::Aggregate;
 pub use chain::{Chain, Dead, Refusal, Step};
 pub use engine::Engine;
 pub use error::{ApplyError, ChainError, PluginError};
+pub use failed::{Call, Columns, FailedCall};
 pub use inspect::{InspectedColumn, InspectedTable, Inspection, inspect, inspect_aggregate, inspect_transform};
 pub use instance::BatchTime;
 pub use limits::Limits;
@@ -48,4 +50,14 @@ pub struct Plugins {
     pub chain: Chain,
     /// What its rows are folded by, if they are.
     pub aggregate: Option<Aggregate>,
+}
+
+impl Plugins {
+    /// Calls that have failed since this was last asked, of each plugin the smallest: those on messages that failed alone; or, where the
+    /// pipeline can't go on (`is_fatal`), any.
+    pub fn take_failed(&mut self, is_fatal: bool) -> Vec<FailedCall> {
+        let (broke, mut failed) = self.chain.take_failed();
+        failed.extend(self.aggregate.as_mut().and_then(Aggregate::take_failed));
+        if broke || is_fatal { failed } else { Vec::new() }
+    }
 }

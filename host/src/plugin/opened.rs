@@ -8,6 +8,7 @@ use wasmtime::component::{self, InstancePre};
 
 use super::bindings::rillgate::plugin::common::Error;
 use super::bindings::rillgate::plugin::table::FieldParam;
+use super::failed::{Call, Columns, FailedCall, KeptLimits, Smallest};
 use super::instance::{BatchTime, Host, Instance};
 use super::log;
 use super::tables::{describe, lower_schema};
@@ -29,7 +30,7 @@ pub(super) trait Exports: Sized {
     type Announced;
     type Plan: PartialEq;
 
-    fn find(pre: &InstancePre<Host>) -> wasmtime::Result<Self::Indices>;
+    fn find(pre: &InstancePre<Host>, plugin: &Plugin) -> wasmtime::Result<Self::Indices>;
     fn load(indices: &Self::Indices, store: &mut Store<Host>, instance: &component::Instance)
     -> wasmtime::Result<Self>;
     fn open(
@@ -60,6 +61,7 @@ pub(super) struct Opened<G: Exports> {
     instance: Option<Instance<G>>,
     /// Instances that were replaced because they had grown.
     grown: u64,
+    failed: Smallest,
 }
 
 /// What instances are made of.
@@ -75,10 +77,10 @@ impl<G: Exports> Opened<G> {
         if plugin.kind != G::KIND {
             return Err(unloadable(format!("it is {}, and is asked for as {}", plugin.kind, G::KIND)));
         }
-        let indices = G::find(&plugin.pre).map_err(|error| unloadable(format!("{error:#}")))?;
+        let indices = G::find(&plugin.pre, plugin).map_err(|error| unloadable(format!("{error:#}")))?;
         let recipe = Recipe { plugin: Arc::clone(plugin), indices, offer };
         let (instance, plan) = recipe.instantiate()?;
-        Ok(Self { recipe, plan, instance: Some(instance), grown: 0 })
+        Ok(Self { recipe, plan, instance: Some(instance), grown: 0, failed: Smallest::default() })
     }
 
     /// What the plugin announced.
@@ -120,6 +122,34 @@ impl<G: Exports> Opened<G> {
             self.instance = Some(instance);
         }
         answer.map_err(|error| ApplyError::Failed(words(error)))
+    }
+
+    /// Takes note of a call if it failed.
+    pub(super) fn noted<R>(
+        &mut self,
+        result: Result<R, ApplyError>,
+        now: BatchTime,
+        call: impl FnOnce() -> Call,
+    ) -> Result<R, ApplyError> {
+        result.inspect_err(|error| self.failed.note(call(), now, error))
+    }
+
+    /// The smallest call that has failed since this was last asked.
+    pub(super) fn take_failed(&mut self) -> Option<FailedCall> {
+        let (call, now, reason) = self.failed.take()?;
+        let Recipe { plugin, offer, .. } = &self.recipe;
+        Some(FailedCall {
+            plugin: plugin.path.clone(),
+            digest: plugin.digest.clone(),
+            reason,
+            settings: offer.settings.iter().map(|(name, _)| name.clone()).collect(),
+            limits: KeptLimits::new(&offer.limits),
+            timestamp_ms: now.timestamp_ms,
+            seed: now.seed,
+            input: Columns::none(&offer.input),
+            groups: Columns::none(&offer.groups),
+            call,
+        })
     }
 
     /// What is wrong with an answer. What returns nonsense may be in a state to do so again: the instance is not used any more.

@@ -9,6 +9,7 @@ use super::bindings::exports::rillgate::plugin::transform::{Guest, GuestIndices,
 use super::bindings::rillgate::plugin::common::Error;
 use super::bindings::rillgate::plugin::table::FieldParam;
 use super::columns::lower;
+use super::failed::{Call, Columns, FailedCall};
 use super::instance::{BatchTime, Host};
 use super::opened::{Exports, Offer, Opened, check_columns};
 use super::returned::{Applied, take};
@@ -31,7 +32,7 @@ impl Exports for Guest {
     type Announced = Vec<OutputTable>;
     type Plan = Vec<Table>;
 
-    fn find(pre: &InstancePre<Host>) -> wasmtime::Result<GuestIndices> {
+    fn find(pre: &InstancePre<Host>, _plugin: &Plugin) -> wasmtime::Result<GuestIndices> {
         GuestIndices::new(pre)
     }
     fn load(indices: &GuestIndices, store: &mut Store<Host>, instance: &component::Instance) -> wasmtime::Result<Self> {
@@ -96,8 +97,7 @@ impl Transform {
     /// # Errors
     /// When the call failed as a whole, and nothing came out. The transform can be used again.
     pub fn apply(&mut self, batch: &RecordBatch, now: BatchTime) -> Result<Applied, ApplyError> {
-        let rows = batch.num_rows();
-        if rows == 0 {
+        if batch.num_rows() == 0 {
             let batches = self.tables().iter().map(|table| RecordBatch::new_empty(Arc::clone(&table.schema)));
             return Ok(Applied { batches: batches.collect(), rejected: Vec::new() });
         }
@@ -105,9 +105,19 @@ impl Transform {
         if let Some(native) = &mut self.native {
             return Ok(native(batch));
         }
+        let applied = self.call(batch, now);
+        self.opened.noted(applied, now, || Call::Apply { rows: Columns(batch.clone()) })
+    }
+
+    fn call(&mut self, batch: &RecordBatch, now: BatchTime) -> Result<Applied, ApplyError> {
         let opened = &mut self.opened;
         let output = lower(batch, |batch| opened.call(now, |guest, store| guest.call_apply(store, batch)))
             .map_err(ApplyError::Failed)??;
-        take(self.opened.plan(), rows as u32, output).map_err(|wrong| self.opened.invalid(wrong))
+        take(self.opened.plan(), batch.num_rows() as u32, output).map_err(|wrong| self.opened.invalid(wrong))
+    }
+
+    /// The smallest call that has failed since this was last asked.
+    pub(super) fn take_failed(&mut self) -> Option<FailedCall> {
+        self.opened.take_failed()
     }
 }

@@ -4,6 +4,7 @@ use crate::batch::{Field, SchemaRef};
 use crate::pipeline::Pipeline;
 use crate::plugin::BatchTime;
 use crate::supervisor::{Way, way};
+use crate::window::{OnStateChange, StateChange, compatible};
 
 use super::{golden, report, shadow};
 use crate::batch::Rows;
@@ -19,13 +20,14 @@ pub struct Examined {
     pub impossible: Vec<String>,
 }
 
-/// Looks at a candidate: what it gives, its own cases, and how it does on the newest batches.
-pub fn examine(live: &Pipeline, candidate: &Pipeline, recent: &[(Rows, BatchTime)]) -> Examined {
+/// Looks at a candidate: what it gives, its own cases, and how it does on the newest batches. One that is gone back to (`goes_back`) may lack
+/// what the version after it has added to states.
+pub fn examine(live: &Pipeline, candidate: &Pipeline, recent: &[(Rows, BatchTime)], goes_back: bool) -> Examined {
     let mut examined = Examined::default();
     if let Way::Refused(reason) = way(live.options(), candidate.options()) {
         examined.impossible.push(reason);
     }
-    examined.impossible.extend(state(live, candidate));
+    examined.impossible.extend(state(live, candidate, goes_back));
     if !examined.impossible.is_empty() {
         return examined;
     }
@@ -94,10 +96,24 @@ fn columns(output: &str, from: &SchemaRef, to: &SchemaRef) -> Vec<String> {
     against
 }
 
-/// Whether what is remembered of groups can be carried over.
-fn state(live: &Pipeline, candidate: &Pipeline) -> Option<String> {
+/// Why what is remembered of groups can't be carried over, if it can't.
+fn state(live: &Pipeline, candidate: &Pipeline, goes_back: bool) -> Option<String> {
     let (from, to) = (live.aggregate()?, candidate.aggregate()?);
-    (from.state != to.state).then(|| "its states have other columns".to_owned())
+    let options = candidate.options().aggregate.as_ref()?;
+    if options.on_state_change == OnStateChange::Reset {
+        return None;
+    }
+    match compatible(&from.state, &to.state, to.step.plugin.has_migration) {
+        StateChange::Same | StateChange::Widened | StateChange::Migrated => None,
+        StateChange::Narrowed if goes_back => None,
+        StateChange::Narrowed => Some(
+            "columns of its states are gone, or must have values now: export `state-migration`, or say on_state_change = \"reset\""
+                .to_owned(),
+        ),
+        StateChange::Refused(reason) => {
+            Some(format!("of its states, {reason}: export `state-migration`, or say on_state_change = \"reset\""))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -238,7 +238,7 @@ impl Keeper {
             match Pipeline::open(name, &pipelines[name], &self.engine, &config.base) {
                 Ok(next) => {
                     if let Some(kept) = self.kept.get(name) {
-                        let Examined { against, impossible, .. } = examine(&kept.live, &next, &[]);
+                        let Examined { against, impossible, .. } = examine(&kept.live, &next, &[], false);
                         notes.extend(
                             impossible.into_iter().chain(against).map(|reason| format!("would not go live: {reason}")),
                         );

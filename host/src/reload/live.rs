@@ -43,7 +43,8 @@ impl Keeper {
         if matches!(way(live.options(), candidate.options()), Way::Restart(_)) || self.has_failed(name) {
             return self.restart(name, candidate);
         }
-        let Examined { shadow, mut against, impossible } = examine(&live, &candidate, &self.supervisor.recent(name));
+        let Examined { shadow, mut against, impossible } =
+            examine(&live, &candidate, &self.supervisor.recent(name), false);
         let shadow = shadow.and_then(|report| serde_json::to_value(report).ok());
         against.extend(impossible);
         if !against.is_empty() {
@@ -83,7 +84,7 @@ impl Keeper {
         let swap = &next.options().swap;
         let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
         let limits = Some(limits).filter(|_| on_probation && !swap.probation.is_zero());
-        if let Err(error) = self.supervisor.swap(&next, limits) {
+        if let Err(error) = self.supervisor.swap(&next, limits, false) {
             return Err(self.put_aside(name, next, Outcome::Refused, Some(error.to_string()), shadow));
         }
         let until = Instant::now() + swap.probation;
@@ -137,7 +138,7 @@ impl Keeper {
                 (Arc::new(opened), Outcome::Refused)
             }
         };
-        let Examined { impossible, .. } = examine(&kept.live, &candidate, &[]);
+        let Examined { impossible, .. } = examine(&kept.live, &candidate, &[], false);
         if !impossible.is_empty() {
             return Err(impossible.join("; "));
         }
@@ -164,11 +165,11 @@ impl Keeper {
             Some(before) if before.digests() == digests => Arc::clone(before),
             _ => Arc::new(archived(name, live.options(), &digests, &self.history, &self.engine, &self.config.base)?),
         };
-        let Examined { impossible, .. } = examine(&live, &next, &[]);
+        let Examined { impossible, .. } = examine(&live, &next, &[], true);
         if !impossible.is_empty() {
             return Err(impossible.join("; "));
         }
-        self.supervisor.swap(&next, None).map_err(|error| error.to_string())?;
+        self.supervisor.swap(&next, None, true).map_err(|error| error.to_string())?;
         if let Some(kept) = self.kept.get_mut(name) {
             kept.live = next;
             (kept.probation, kept.before) = (None, None);
@@ -252,7 +253,7 @@ fn archived(
     };
     let words =
         |problems: Vec<Problem>| problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ");
-    Pipeline::open_with(name, options, &mut load).map_err(words)
+    Pipeline::open_with(name, options, &mut load).map(Pipeline::gone_back_to).map_err(words)
 }
 
 /// Replaces a file as a whole, so that nobody ever reads half of it.

@@ -38,6 +38,11 @@ pub(super) fn producer(given: &IndexMap<String, String>, id: &str) -> ClientConf
     config(given, &[("transactional.id", id), ("enable.idempotence", "true"), ("acks", "all")])
 }
 
+/// A producer without transactions, whose records come once and in order.
+pub(super) fn idempotent(given: &IndexMap<String, String>) -> ClientConfig {
+    config(given, &[("enable.idempotence", "true"), ("acks", "all")])
+}
+
 /// A consumer that never consumes: it reads the offsets of a group, and waits for open transactions that change them.
 pub(super) fn reader(given: &IndexMap<String, String>, group: &str) -> ClientConfig {
     config(given, &[("group.id", group), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")])

@@ -2,6 +2,7 @@
 //!
 //! - [`topics`]: what topics are like, and what they should be like
 //! - [`producer`]: one attempt at one task; implements what the commit protocol asks of it
+//! - [`raw`]: records as they are, sent by hand
 //! - [`marks`]: which epoch a task has sent last, as Kafka keeps it
 //! - [`client`]: librdkafka's properties, events and errors
 //!
@@ -10,6 +11,7 @@
 mod client;
 mod marks;
 mod producer;
+mod raw;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -21,6 +23,7 @@ use indexmap::IndexMap;
 use crate::commit::Topics;
 use crate::source::TopicPartition;
 
+pub use raw::{RawProducer, RawRecord};
 pub use topics::{Difference, Found, SinkError, create_missing, differences, look};
 
 use marks::Marks;

@@ -36,6 +36,14 @@ pub enum SinkError {
         /// What the cluster says.
         reason: String,
     },
+    /// A record that was to be sent isn't there.
+    #[error("records for {topic} were not delivered: {reason}")]
+    Undelivered {
+        /// The topic.
+        topic: String,
+        /// What the cluster says.
+        reason: String,
+    },
     /// A topic is of another kind than the pipeline needs.
     #[error("{0}")]
     Differs(String),

@@ -63,6 +63,7 @@ pub struct Context {
     refused: Mutex<Option<String>>,
     /// The last error of any broker.
     trouble: Mutex<Option<String>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Consumer {
@@ -77,7 +78,9 @@ impl Consumer {
             brokers: Brokers::new(options.servers()),
             refused: Mutex::default(),
             trouble: Mutex::default(),
+            stop: Arc::default(),
         };
+        let stop = Arc::clone(&context.stop);
         let consumer: BaseConsumer<Context> = options
             .client_config()
             .create_with_context(context)
@@ -85,8 +88,7 @@ impl Consumer {
         let consumer = Arc::new(consumer);
         // Set once, here.
         let _ = consumer.context().consumer.set(Arc::downgrade(&consumer));
-        let connected =
-            Self { consumer, options: Arc::new(options), stop: Arc::new(AtomicBool::new(false)), thread: None };
+        let connected = Self { consumer, options: Arc::new(options), stop, thread: None };
         connected.wait_for_broker()?;
         Ok(connected)
     }
@@ -267,6 +269,11 @@ fn change(consumer: &BaseConsumer<Context>, change: Change<'_>) {
         }
     };
     if let Err(error) = result {
+        // The group is being left, and nothing is assigned any more.
+        if consumer.context().stop.load(Ordering::Relaxed) {
+            tracing::debug!(%error, "an assignment that came too late");
+            return;
+        }
         consumer.context().fail(SourceError::Kafka(format!("assignment: {error}")));
     }
 }

@@ -54,6 +54,8 @@ pub struct Changes {
     noted: Vec<u64>,
     /// Files begun before this one.
     rounds: u64,
+    /// None of the files stays beside the next one.
+    anew: bool,
 }
 
 impl Changes {
@@ -78,6 +80,11 @@ impl Changes {
         self.files.push(entries);
     }
 
+    /// Takes note that what the files hold is of no use for those to come: the next one holds all that lives.
+    pub fn write_anew(&mut self) {
+        self.anew = true;
+    }
+
     /// Whether there are any files.
     pub fn has_files(&self) -> bool {
         !self.files.is_empty()
@@ -94,10 +101,11 @@ impl Changes {
         let Entries { mut slots, mut gone } = mem::take(&mut self.open);
         let held: usize = self.files.iter().map(Entries::len).sum();
         let stale = held > SMALL.max(live_slots * STALE) || live_slots == 0;
-        if slots.is_empty() && gone.is_empty() && (!stale || self.files.is_empty()) {
+        let anew = mem::take(&mut self.anew);
+        if slots.is_empty() && gone.is_empty() && !anew && (!stale || self.files.is_empty()) {
             return None;
         }
-        let kept = if stale { 0 } else { self.kept(slots.len() + gone.len()) };
+        let kept = if stale || anew { 0 } else { self.kept(slots.len() + gone.len()) };
         for file in self.files.drain(kept..).rev() {
             slots.extend(file.slots);
             gone.extend(file.gone);
@@ -188,6 +196,21 @@ mod tests {
         let empty = changes.cut(0, |_| false).unwrap();
         assert_eq!((empty.kept, empty.entries.len()), (0, 0));
         assert_eq!(changes.cut(0, |_| false), None);
+    }
+
+    #[test]
+    fn what_is_written_anew_holds_all_that_lives_and_nothing_stays_below_it() {
+        let mut changes = Changes::default();
+        cut(&mut changes, 0..1000, 1000);
+        cut(&mut changes, [3, 4], 1000);
+        changes.write_anew();
+        let anew = changes.cut(1000, |slot| slot != 7).unwrap();
+        assert_eq!((anew.kept, anew.entries.slots.len(), anew.entries.gone.len()), (0, 999, 0));
+        assert_eq!(changes.cut(999, |_| true), None, "once");
+        // Files that nobody has told of stay no more than others.
+        let mut none = Changes::default();
+        none.write_anew();
+        assert_eq!(none.cut(0, |_| false), Some(Cut { kept: 0, entries: Entries::default() }));
     }
 
     #[test]

@@ -72,8 +72,8 @@ pub fn decode_any(bytes: Bytes) -> Result<Vec<RecordBatch>, FileError> {
     batches.map(|batch| Ok(batch.map_err(wrong)?)).collect()
 }
 
-/// What a file holds. It must be `owner`'s, and of the columns of `schema`, but for nullable ones that have come since: those are
-/// null.
+/// What a file holds. It must be `owner`'s, and of the columns of `schema` in their order; but columns of values are those of the file,
+/// whatever `schema` has, and come last.
 ///
 /// # Errors
 /// See [`FileError`].
@@ -86,16 +86,22 @@ pub fn decode(bytes: Bytes, owner: &str, schema: &Schema) -> Result<Vec<RecordBa
         return Err(FileError::Foreign { found, expected: owner.to_owned() });
     }
     let file = builder.schema().clone();
+    let is_value = |field: &crate::batch::Field| field.name().starts_with(VALUE);
+    let has_values = schema.fields().iter().any(|field| is_value(field));
     let has = |field: &crate::batch::Field| {
-        let same = file.field_with_name(field.name());
-        same.map_or(field.name().starts_with(VALUE), |same| same.data_type() == field.data_type())
+        is_value(field) || file.field_with_name(field.name()).is_ok_and(|same| same.data_type() == field.data_type())
     };
-    let known = |field: &crate::batch::Field| schema.field_with_name(field.name()).is_ok();
+    let known = |field: &crate::batch::Field| match is_value(field) {
+        true => has_values,
+        false => schema.field_with_name(field.name()).is_ok(),
+    };
     if !schema.fields().iter().all(|field| has(field)) || !file.fields().iter().all(|field| known(field)) {
         return Err(FileError::Columns { found: describe(&file), expected: describe(schema) });
     }
+    let others = schema.fields().iter().filter(|field| !is_value(field));
+    let fields: Vec<_> = others.chain(file.fields().iter().filter(|field| is_value(field))).cloned().collect();
     // The file's own: what it says of itself beside its columns.
-    let schema = std::sync::Arc::new(schema.clone().with_metadata(file.metadata().clone()));
+    let schema = std::sync::Arc::new(Schema::new_with_metadata(fields, file.metadata().clone()));
     let mut batches = Vec::new();
     for batch in builder.with_batch_size(BATCH_ROWS).build()? {
         let batch = batch.map_err(|error| ParquetError::General(error.to_string()))?;

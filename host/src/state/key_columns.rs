@@ -15,7 +15,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
 
 /// Some columns of a table, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KeyColumns {
     schema: SchemaRef,
     /// Where they are in the table.

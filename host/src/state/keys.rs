@@ -88,6 +88,11 @@ impl Keys {
         }
     }
 
+    /// How it is looked for keys.
+    pub fn lookup(&self) -> Lookup {
+        self.lookup
+    }
+
     /// Live keys.
     pub fn len(&self) -> usize {
         self.table.len()

@@ -1,8 +1,11 @@
 //! A table of keys and their values, kept in memory and written by what changed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatchOptions, TimestampMicrosecondArray, new_null_array,
+};
 use arrow::compute::concat;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
@@ -20,6 +23,8 @@ pub(super) const GONE: &str = "gone";
 /// What the names of key columns begin with in a file, and those of values.
 pub(super) const KEY: &str = "key.";
 pub(super) const VALUE: &str = "value.";
+/// Metadata of a value's column: whether the value may be null where the key is there. Files that lack it are older than it.
+const NULLABLE: &str = "rillgate.nullable";
 
 /// Keys with their spans and values.
 #[derive(Debug)]
@@ -56,7 +61,10 @@ impl Table {
         fields.extend([START, END].map(|name| Field::new(name, time.clone(), true)));
         fields.push(Field::new(GONE, data_type("boolean").expect("is in COLUMN_TYPES"), false));
         // A key that has gone has no values.
-        fields.extend(values.fields().iter().map(|field| renamed(VALUE, field, true)));
+        fields.extend(values.fields().iter().map(|field| {
+            let nullable = (NULLABLE.to_owned(), field.is_nullable().to_string());
+            renamed(VALUE, field, true).with_metadata(HashMap::from([nullable]))
+        }));
         Self {
             keys: Keys::new(lookup),
             values: Columns::new(values),
@@ -148,11 +156,17 @@ impl Table {
         RecordBatch::try_new(Arc::clone(&self.file_schema), columns)
     }
 
-    /// Takes in a file that was written before, after all those before it. `is_over` tells spans that have ended since.
+    /// Takes in a file that was written before, after all those before it. `is_over` tells spans that have ended since; `carry` makes
+    /// values of this table's columns out of those of the file, which come without those of keys that are over or gone.
     ///
     /// # Errors
-    /// Columns that aren't those of [`Self::file_schema`].
-    pub fn restore(&mut self, batches: &[RecordBatch], is_over: impl Fn(Span) -> bool) -> Result<(), ArrowError> {
+    /// Columns of keys and spans that aren't those of [`Self::file_schema`], and those of `carry`.
+    pub fn restore<E: From<ArrowError>>(
+        &mut self,
+        batches: &[RecordBatch],
+        is_over: impl Fn(Span) -> bool,
+        mut carry: impl FnMut(RecordBatch) -> Result<RecordBatch, E>,
+    ) -> Result<(), E> {
         let mut entries = Entries::default();
         for batch in batches {
             let key_count = self.key_columns.schema().fields().len();
@@ -161,7 +175,7 @@ impl Table {
             let times = |at: usize| batch.column(key_count + at).as_primitive_opt::<TimestampMicrosecondType>();
             let gone = batch.column(key_count + 2).as_boolean_opt();
             let (Some(starts), Some(ends), Some(gone)) = (times(0), times(1), gone) else {
-                return Err(ArrowError::SchemaError("spans that are no timestamps".to_owned()));
+                return Err(ArrowError::SchemaError("spans that are no timestamps".to_owned()).into());
             };
             let time = |times: &TimestampMicrosecondArray, row: usize, none: i64| match times.is_null(row) {
                 true => none,
@@ -189,10 +203,27 @@ impl Table {
             }
             let values = batch.project(&(key_count + 3..batch.num_columns()).collect::<Vec<_>>())?;
             let rows = arrow::array::UInt32Array::from(rows);
-            self.values.scatter(&slots, &arrow::compute::take_record_batch(&values, &rows)?);
+            let values = as_kept(arrow::compute::take_record_batch(&values, &rows)?)?;
+            self.values.scatter(&slots, &carry(values)?);
             entries.slots.extend(slots);
         }
         self.changes.restored(entries);
         Ok(())
     }
+}
+
+/// Values of keys that are there, under the names and with the nulls that they were kept with.
+fn as_kept(values: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = values.schema();
+    let fields = schema.fields().iter().zip(values.columns()).map(|(field, column)| {
+        let name = field.name().strip_prefix(VALUE).unwrap_or(field.name());
+        let nullable = match field.metadata().get(NULLABLE) {
+            Some(nullable) => nullable == "true",
+            None => column.null_count() > 0,
+        };
+        Field::new(name, field.data_type().clone(), nullable)
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let rows = RecordBatchOptions::new().with_row_count(Some(values.num_rows()));
+    RecordBatch::try_new_with_options(schema, values.columns().to_vec(), &rows)
 }

@@ -13,7 +13,7 @@ use crate::pipeline::{LATE, Pipeline, PipelineTable};
 use crate::registry::{Registry, RegistryError};
 use crate::sink::{self, Difference, Found, SinkError};
 use crate::source::{self, SourceOptions};
-use crate::task::{AggregatePlan, Plan, Trigger};
+use crate::task::{AggregatePlan, OpenAggregate, Plan, Trigger};
 
 impl StoreOptions {
     /// As the commit protocol's store takes them.
@@ -177,6 +177,13 @@ pub(super) fn plan(
             late: pipeline.tables().iter().position(|table| table.output == LATE),
             idle_after: options.aggregate.as_ref().and_then(|aggregate| aggregate.idle_after),
             exchange: None,
+            open: {
+                let aggregate = aggregate.clone();
+                let has_migration = aggregate.step.plugin.has_migration;
+                OpenAggregate { has_migration, open: Arc::new(move || aggregate.open()) }
+            },
+            on_state_change: options.aggregate.as_ref().map(|aggregate| aggregate.on_state_change).unwrap_or_default(),
+            allow_dropped: pipeline.is_gone_back_to(),
         }),
         dead_letters: match options.dead_letters.format {
             crate::config::DeadLetterFormat::Json => encode::DeadLetterFormat::Json,

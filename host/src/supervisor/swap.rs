@@ -60,13 +60,18 @@ impl Supervisor {
     }
 
     /// Has a pipeline go on with another version of itself: each task after its epoch at hand. With `limits` it is on probation, and
-    /// goes back by itself.
+    /// goes back by itself; where it `goes_back` itself, what the version after it has added to states goes.
     ///
     /// The caller has seen that [`way`](super::way) says so. Blocks on the cluster where rows go to topics.
     ///
     /// # Errors
     /// See [`SwapError`]: nothing has changed then.
-    pub fn swap(&self, pipeline: &Arc<Pipeline>, limits: Option<ProbationLimits>) -> Result<(), SwapError> {
+    pub fn swap(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        limits: Option<ProbationLimits>,
+        goes_back: bool,
+    ) -> Result<(), SwapError> {
         let name = pipeline.name();
         let parts = self.parts(name);
         let Some(first) = parts.first() else { return Err(SwapError::Unknown(name.to_owned())) };
@@ -74,7 +79,10 @@ impl Supervisor {
         let topics = plan::topics(pipeline, &self.around.runtime).map_err(of_sink)?;
         let schemas = plan::schemas(pipeline, self.around.registry.as_deref(), &self.around.runtime);
         let schemas = schemas.map_err(StartError::Registry)?;
-        let next = plan::plan(pipeline, &topics, &schemas, self.around.registry.clone());
+        let mut next = plan::plan(pipeline, &topics, &schemas, self.around.registry.clone());
+        if let Some(aggregate) = &mut next.aggregate {
+            aggregate.allow_dropped |= goes_back;
+        }
         let exchange = exchange(&first.version().plan, &next)?;
         let shadow_rows = pipeline.options().swap.shadow_rows;
         let recent = Arc::clone(&first.version().recent);

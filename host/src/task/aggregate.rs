@@ -1,5 +1,6 @@
 //! The groups of a task: what it folds rows into, gives out, and writes down to go on from.
 
+mod carried;
 #[cfg(test)]
 mod tests;
 
@@ -52,9 +53,9 @@ pub(super) struct StateDeltas {
 
 /// The plugin, at one moment.
 pub struct PluginFold<'a> {
-    /// Who folds.
+    /// What rows are folded by.
     pub plugin: &'a mut Aggregate,
-    /// What time it is for it.
+    /// The moment.
     pub now: BatchTime,
 }
 
@@ -96,15 +97,15 @@ impl Groups {
     /// Groups as the last COMMIT left them.
     ///
     /// # Errors
-    /// A state of other columns or another task: it isn't begun anew without being told.
+    /// A state of another task, or one that can't be carried over: it isn't begun anew without being told.
     pub(super) fn new(plan: &AggregatePlan, folder: &str, stored: Option<StoredState>) -> Result<Self, TaskError> {
         let odd = |error: arrow::error::ArrowError| TaskError::Fatal(format!("{folder}: {error}"));
-        let mut aggregation = Aggregation::new(&plan.window, &plan.rows, &plan.state).map_err(odd)?;
-        let mut upstreams = None;
-        if plan.exchange.is_some() {
-            aggregation = aggregation.told_event_time();
-            upstreams = Some(Upstreams::default());
-        }
+        let new = || -> Result<Aggregation, TaskError> {
+            let aggregation = Aggregation::new(&plan.window, &plan.rows, &plan.state).map_err(odd)?;
+            Ok(if plan.exchange.is_some() { aggregation.told_event_time() } else { aggregation })
+        };
+        let mut aggregation = new()?;
+        let mut upstreams = plan.exchange.is_some().then(Upstreams::default);
         let owner = owner(folder, &plan.window);
         if let Some(stored) = stored {
             let remembered =
@@ -125,7 +126,7 @@ impl Groups {
                      name, or move {folder} away to begin anew with nothing"
                 ))
             })?;
-            aggregation.restore(&restored).map_err(odd)?;
+            carried::restore(&mut aggregation, new, &restored, plan, folder)?;
         }
         Ok(Self {
             moves_from_us: aggregation.watermark_us(),
@@ -187,12 +188,7 @@ impl Groups {
         Ok((rows, StateDeltas { deltas, owner: self.owner.clone(), exchange }))
     }
 
-    /// The columns of states that come from before an exchange.
-    pub(super) fn states_schema(&self) -> &SchemaRef {
-        &self.states
-    }
-
-    /// Joins states that were made before an exchange: all or none.
+    /// Joins states that were made before an exchange, by this version of the plugin or another: all or none.
     pub(super) fn merge(
         &mut self,
         states: &RecordBatch,
@@ -200,8 +196,9 @@ impl Groups {
         now: BatchTime,
         metrics: &TaskMetrics,
     ) -> Result<(), String> {
+        let states = carried::partial(states, &self.states, &self.plan, plugin, now)?;
         self.is_new = true;
-        let late = self.aggregation.merge(states, &mut PluginFold { plugin, now });
+        let late = self.aggregation.merge(&states, &mut PluginFold { plugin, now });
         metrics.late_rows.increment(late.map_err(|refused| fault(refused, plugin))?);
         Ok(())
     }

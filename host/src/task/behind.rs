@@ -10,23 +10,28 @@ use crate::source::KafkaMessages;
 
 impl Task {
     /// Folds what came through the exchange, one record after another: each is judged by what was heard before it.
-    ///
-    /// A row that can't be folded becomes a dead letter by itself, as JSON: its own record has been taken apart before the exchange.
     pub(super) fn process_chunks(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
+        let folded = self.fold_chunks(plugins);
+        self.keep_failures(plugins, folded.is_err());
+        self.processed(0, folded?)
+    }
+
+    /// A row that can't be folded becomes a dead letter by itself, as JSON: its own record has been taken apart before the exchange.
+    /// Returns how many there are.
+    fn fold_chunks(&mut self, plugins: &mut Plugins) -> Result<u64, TaskError> {
         let (Some(Folding::Groups(groups)), Some(aggregate), Some(plan)) =
             (&mut self.folding, &mut plugins.aggregate, &self.plan.aggregate)
         else {
-            return Ok(());
+            return Ok(0);
         };
-        let Some((_, exchange)) = &plan.exchange else { return Ok(()) };
+        let Some((_, exchange)) = &plan.exchange else { return Ok(0) };
         let messages = &self.pending;
-        let states = groups.states_schema().clone();
         let mut dead_letters = 0;
         for index in 0..messages.len() {
             let offset = messages.offset(index);
             let at = |reason: &str| format!("{} offset {offset}: {reason}", self.queue.partition);
             let fatal = |reason: &str| TaskError::Fatal(at(reason));
-            let chunk = match exchange::read(messages, index, &plan.rows, &states) {
+            let chunk = match exchange::read(messages, index, &plan.rows) {
                 Ok(chunk) => chunk,
                 Err(Unreadable::Foreign(reason)) => {
                     self.tools.dead.push(messages, index, "exchange", &reason, None);
@@ -63,7 +68,7 @@ impl Task {
                 }
             }
         }
-        self.processed(0, dead_letters)
+        Ok(dead_letters)
     }
 }
 

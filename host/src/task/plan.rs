@@ -11,8 +11,9 @@ use crate::commit::lineage::FOOTER_PLUGINS;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::{DeadLetterFormat, Target};
 use crate::exchange::Placing;
+use crate::plugin::{Aggregate, PluginError};
 use crate::registry::Registry;
-use crate::window::WindowOptions;
+use crate::window::{OnStateChange, WindowOptions};
 
 /// What the tasks of a pipeline have in common.
 #[derive(Debug, Clone)]
@@ -73,6 +74,27 @@ pub struct AggregatePlan {
     pub idle_after: Option<Duration>,
     /// The exchange that rows go through on their way to their groups, and on which side of it this is.
     pub exchange: Option<(Side, ExchangePlan)>,
+    /// An instance of the plugin, for states that it has to migrate where they are restored.
+    pub open: OpenAggregate,
+    /// What becomes of states that can't be carried over.
+    pub on_state_change: OnStateChange,
+    /// This is the way back to the version before: what only the one after it kept may be dropped.
+    pub allow_dropped: bool,
+}
+
+/// Opens the plugin that rows are folded by.
+#[derive(Clone)]
+pub struct OpenAggregate {
+    /// Whether it takes over states of other columns than its own.
+    pub has_migration: bool,
+    /// Makes an instance.
+    pub open: Arc<dyn Fn() -> Result<Aggregate, PluginError> + Send + Sync>,
+}
+
+impl std::fmt::Debug for OpenAggregate {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("OpenAggregate").field("has_migration", &self.has_migration).finish_non_exhaustive()
+    }
 }
 
 /// On which side of an exchange a task is.

@@ -36,7 +36,7 @@ pub struct Version {
     /// The pipeline's newest batches, whichever version they went through.
     pub recent: Arc<Recent>,
     /// What has gone through it.
-    pub stats: Stats,
+    pub stats: Arc<Stats>,
     /// It has to prove itself.
     probation: Option<Probation>,
 }
@@ -88,7 +88,7 @@ impl Version {
     pub fn new(plan: Arc<Plan>, open: OpenPlugins, recent: Arc<Recent>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, plan, open, recent, stats: Stats::default(), probation: None }
+        Self { id, plan, open, recent, stats: Arc::default(), probation: None }
     }
 
     /// On probation: where it fails its tasks go back to `back`, or, where that is on probation itself, to the one before.
@@ -100,9 +100,19 @@ impl Version {
         limits: ProbationLimits,
         failure: &Arc<OnceLock<String>>,
     ) -> Self {
-        let back = back.back().unwrap_or_else(|| Arc::clone(back));
+        let back = back.back().unwrap_or_else(|| Arc::new(back.gone_back_to()));
         self.probation = Some(Probation { back: Mutex::new(Some(back)), limits, failure: Arc::clone(failure) });
         self
+    }
+
+    /// The same version, for tasks that another one has been through: what that has added to states goes.
+    fn gone_back_to(&self) -> Self {
+        let mut plan = (*self.plan).clone();
+        if let Some(aggregate) = &mut plan.aggregate {
+            aggregate.allow_dropped = true;
+        }
+        let stats = Arc::clone(&self.stats);
+        Self { stats, ..Self::new(Arc::new(plan), Arc::clone(&self.open), Arc::clone(&self.recent)) }
     }
 
     /// What tells it from all others.
@@ -333,9 +343,10 @@ mod tests {
 
         // What goes live while another is on probation goes back to where that would.
         let next = on_probation(breaking_on(5), &same);
-        assert!(Arc::ptr_eq(&next.back().unwrap(), &before));
+        assert!(Arc::ptr_eq(&next.back().unwrap(), &same.back().unwrap()));
+        assert!(Arc::ptr_eq(&next.back().unwrap().stats, &before.stats));
         same.settle();
         assert!(same.back().is_none());
-        assert!(Arc::ptr_eq(&on_probation(breaking_on(5), &same).back().unwrap(), &same));
+        assert!(Arc::ptr_eq(&on_probation(breaking_on(5), &same).back().unwrap().stats, &same.stats));
     }
 }

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use super::dedup::Dedup;
 use super::event_time::{Watermark, times};
 use super::groups::Touched;
-use super::{Emit, Fold, Refused, Window, WindowOptions, session};
+use super::{Carrier, Emit, Fold, NotCarried, Refused, Window, WindowOptions, session};
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
 use crate::state::{Delta, KeyColumns, Lookup, Seen, Span, Table};
 
@@ -108,17 +108,48 @@ impl Aggregation {
         self
     }
 
-    /// Goes on where the one that was written stopped.
+    /// Goes on where the one that was written stopped. States of other columns are carried over, each file by its own; then all of them
+    /// are written anew at the next cut, so that no file is left that a later plugin would have to know of. None of them counts as
+    /// changed: nothing is given out for that.
+    ///
+    /// # Errors
+    /// See [`NotCarried`]. What was restored so far is of no use then.
+    pub fn restore<E>(&mut self, restored: &Restored, carrier: &mut Carrier<E>) -> Result<(), NotCarried<E>> {
+        self.restore_all_but_groups(restored)?;
+        let (watermark, lateness) = (self.watermark, self.options.allowed_lateness_us);
+        let schema = Arc::clone(self.groups.values.schema());
+        let before = carrier.carried;
+        for file in &restored.groups {
+            let is_over = |span: Span| watermark.is_past(span.end, lateness);
+            self.groups.restore(file, is_over, |states| carrier.carry(&states, &schema))?;
+        }
+        if carrier.carried > before {
+            self.groups.changes.write_anew();
+        }
+        Ok(())
+    }
+
+    /// Goes on where the one that was written stopped, but for its groups, which are none. Returns how many there were.
     ///
     /// # Errors
     /// Files of other columns.
-    pub fn restore(&mut self, restored: &Restored) -> Result<(), ArrowError> {
+    pub fn restore_without_groups(&mut self, restored: &Restored) -> Result<usize, ArrowError> {
+        self.restore_all_but_groups(restored)?;
+        let (watermark, lateness) = (self.watermark, self.options.allowed_lateness_us);
+        let none: SchemaRef = Arc::new(Schema::empty());
+        let mut table = Table::new(self.groups.key_columns.clone(), &none, self.groups.keys.lookup());
+        for file in &restored.groups {
+            let is_over = |span: Span| watermark.is_past(span.end, lateness);
+            table.restore(file, is_over, |states| states.project(&[]))?;
+        }
+        self.groups.changes.write_anew();
+        Ok(table.keys.len())
+    }
+
+    fn restore_all_but_groups(&mut self, restored: &Restored) -> Result<(), ArrowError> {
         self.watermark.at_us = restored.watermark_us.unwrap_or(i64::MIN);
         self.given_out_us = self.watermark.at_us;
-        let (watermark, lateness) = (self.watermark, self.options.allowed_lateness_us);
-        for file in &restored.groups {
-            self.groups.restore(file, |span| watermark.is_past(span.end, lateness))?;
-        }
+        let watermark = self.watermark;
         if let Some(seen) = &mut self.seen {
             for file in &restored.seen {
                 seen.seen.restore(file, |until| watermark.is_past(until, 0))?;

@@ -7,6 +7,7 @@
 //! What never happens: a batch is folded in part.
 
 mod aggregation;
+mod carrying;
 mod combiner;
 mod dedup;
 mod event_time;
@@ -20,8 +21,9 @@ mod tests;
 use crate::batch::{RecordBatch, Rejection};
 
 pub use aggregation::{Aggregation, Deltas, Folded, Restored, group_schema};
+pub use carrying::{Carrier, Migrate, NotCarried, StateChange, compatible};
 pub use combiner::{Combiner, KEY};
-pub use options::{Emit, Window, WindowOptions, micros};
+pub use options::{Emit, OnStateChange, Window, WindowOptions, micros};
 
 /// What rows of a group are folded into, and what comes of it. An aggregate plugin is one.
 pub trait Fold {

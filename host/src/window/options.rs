@@ -102,6 +102,17 @@ pub enum Emit {
     Change,
 }
 
+/// What becomes of states that can't be carried over to the plugin that is there now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStateChange {
+    /// The pipeline says so, and stops with nothing lost.
+    #[default]
+    Fail,
+    /// All groups begin anew with nothing. What `dedup` remembers and the watermark stay.
+    Reset,
+}
+
 /// How rows are grouped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowOptions {

@@ -267,7 +267,9 @@ fn actual(options: &WindowOptions, epochs: &[Vec<Vec<Row>>], rng: &mut Rng) -> O
             };
             let groups = read(&files[0], Some(groups.file_schema()));
             let restored = Restored { watermark_us, groups, seen: read(&files[1], seen.map(state::Seen::file_schema)) };
-            aggregation.restore(&restored).unwrap();
+            let mut carrier = Carrier::<()> { migrate: None, allow_dropped: false, carried: 0 };
+            aggregation.restore(&restored, &mut carrier).unwrap();
+            assert_eq!(carrier.carried, 0);
         }
     }
     outcome

@@ -103,6 +103,84 @@ pub trait Aggregate: FromSettings {
     fn finish<'a>(&'a self, group: Self::Group<'a>, state: Self::State) -> Self::Output<'a>;
 }
 
+/// An aggregate whose state has other columns than in the version before it, in other ways than more nullable ones (an `Option` in the
+/// state that the older one lacks needs nothing). Made a plugin by `aggregate!(migrating ...)`.
+///
+/// The host calls it where it takes up states of the older version: after a restart with the new plugin, and when it is swapped. A state
+/// that an even older version kept is offered as it is; `#[row(optional)]` in `Older` has columns that not all of them had.
+///
+/// ```
+/// use rillgate_sdk::prelude::*;
+/// # #[derive(Row)]
+/// # struct Arrival { passengers: i64 }
+/// # #[derive(FromSettings)]
+/// # struct BusyStations;
+/// # #[derive(Row, Debug, PartialEq)]
+/// # struct Busy { mean: f64 }
+///
+/// /// Version 1 kept the sum in thousands.
+/// #[derive(Row)]
+/// struct Older {
+///     trains: i64,
+///     thousands: f64,
+/// }
+///
+/// #[derive(Row, Default, Debug, PartialEq)]
+/// struct Seen {
+///     trains: i64,
+///     passengers: i64,
+/// }
+///
+/// # impl Aggregate for BusyStations {
+/// #     type Row<'a> = Arrival;
+/// #     type Group<'a> = ();
+/// #     type State = Seen;
+/// #     type Output<'a> = Busy;
+/// #     fn update(&self, seen: &mut Seen, arrival: Arrival) -> Result<(), Reject> {
+/// #         self.merge(seen, Seen { trains: 1, passengers: arrival.passengers });
+/// #         Ok(())
+/// #     }
+/// #     fn merge(&self, seen: &mut Seen, later: Seen) {
+/// #         seen.trains += later.trains;
+/// #         seen.passengers += later.passengers;
+/// #     }
+/// #     fn finish<'a>(&self, (): (), seen: Seen) -> Busy {
+/// #         Busy { mean: seen.passengers as f64 / seen.trains as f64 }
+/// #     }
+/// # }
+/// impl Migrate for BusyStations {
+///     type Older<'a> = Older;
+///
+///     fn migrate(&self, older: Older) -> Result<Seen, Reject> {
+///         Ok(Seen { trains: older.trains, passengers: (older.thousands * 1000.0).round() as i64 })
+///     }
+/// }
+///
+/// rillgate_sdk::aggregate!(migrating BusyStations);
+///
+/// # fn main() {
+/// use rillgate_sdk::test::{AggregateTest, Grouped, Input};
+/// # #[derive(Row)]
+/// # struct Station { id: i64 }
+/// # let like = Grouped::rows([(Station { id: 1 }, Arrival { passengers: 1 })]);
+/// // `like`: rows and groups as the pipeline has them.
+/// let migrated = AggregateTest::new(PLUGIN).migrate(&like, Input::rows([Older { trains: 2, thousands: 1.5 }]));
+/// assert_eq!(migrated.states::<Seen>(), [Seen { trains: 2, passengers: 1500 }]);
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not migrate states",
+    note = "implement `Migrate` for it, or write `aggregate!({Self})` without `migrating`"
+)]
+pub trait Migrate: Aggregate {
+    /// What the version before kept: a struct that derives `Row` and has a field for each of its columns.
+    type Older<'a>: FromRow<'a>;
+
+    /// The state of a group as this version keeps it. A rejection says that it can't be carried over: none is then, and the version before
+    /// stays.
+    fn migrate(&self, older: Self::Older<'_>) -> Result<Self::State, Reject>;
+}
+
 /// The state of a group: what derives `Row` and `Default` and borrows nothing.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no state of an aggregate",

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::aggregate::{Aggregate, Rows};
+use crate::aggregate::{Aggregate, Migrate, Rows};
 use crate::outputs::TableWriter;
 use crate::reject::Reject;
 use crate::row::{FromRow, Places, ToRow, schema};
@@ -67,6 +67,11 @@ impl OpenedAggregate {
     pub fn finish(&mut self, groups: &Batch, states: &Batch) -> Result<Batch, Error> {
         self.fold.finish(groups, states)
     }
+
+    /// What the host's `migrate` does: an error for an aggregate that doesn't.
+    pub fn migrate(&mut self, older: &[Field], states: &Batch) -> Result<Batch, Error> {
+        self.fold.migrate(older, states)
+    }
 }
 
 /// An aggregate over columns, whichever it is.
@@ -74,7 +79,11 @@ trait Fold {
     fn update(&mut self, rows: &Batch, group_of_row: &[u32], groups: usize, states: &Batch) -> Result<Updated, Error>;
     fn merge(&mut self, left: &Batch, right: &Batch) -> Result<Batch, Error>;
     fn finish(&mut self, groups: &Batch, states: &Batch) -> Result<Batch, Error>;
+    fn migrate(&mut self, older: &[Field], states: &Batch) -> Result<Batch, Error>;
 }
+
+/// Makes states of older ones, of these columns.
+type MigrateAll<A> = fn(&A, &[Field], &Batch) -> Result<Vec<<A as Aggregate>::State>, Error>;
 
 /// An aggregate, and where it finds its columns.
 struct Folding<A: Aggregate> {
@@ -82,6 +91,7 @@ struct Folding<A: Aggregate> {
     row_places: Places,
     group_places: Places,
     state_places: Places,
+    migrate: Option<MigrateAll<A>>,
     /// States as they are read, empty between calls; and as they are written.
     states: Vec<A::State>,
     writer: TableWriter<<A::State as ToRow>::Builders>,
@@ -94,6 +104,25 @@ pub fn open<A: Aggregate>(
     groups: &[Field],
     settings: &mut Settings,
 ) -> Result<OpenedAggregate, Error> {
+    open_with::<A>(input, groups, settings, None)
+}
+
+/// The same of one that migrates states.
+#[doc(hidden)]
+pub fn open_migrating<A: Migrate>(
+    input: &[Field],
+    groups: &[Field],
+    settings: &mut Settings,
+) -> Result<OpenedAggregate, Error> {
+    open_with::<A>(input, groups, settings, Some(migrate_all::<A>))
+}
+
+fn open_with<A: Aggregate>(
+    input: &[Field],
+    groups: &[Field],
+    settings: &mut Settings,
+    migrate: Option<MigrateAll<A>>,
+) -> Result<OpenedAggregate, Error> {
     let aggregate = A::from_settings(settings)?;
     let (row_places, mut problems) = Places::look(<A::Row<'static> as FromRow>::COLUMNS, input);
     let (group_places, in_groups) = Places::look_in_groups(<A::Group<'static> as FromRow>::COLUMNS, groups);
@@ -105,7 +134,7 @@ pub fn open<A: Aggregate>(
     let state_places = Places::find(<A::State as FromRow>::COLUMNS, &state)?;
     let output = schema(<<A::Output<'static> as Rows>::Row as ToRow>::COLUMNS);
     let writer = TableWriter::new::<A::State>();
-    let fold = Folding { aggregate, row_places, group_places, state_places, states: Vec::new(), writer };
+    let fold = Folding { aggregate, row_places, group_places, state_places, migrate, states: Vec::new(), writer };
     Ok(OpenedAggregate { plan: Plan { state, output }, fold: Box::new(fold) })
 }
 
@@ -160,6 +189,32 @@ impl<A: Aggregate> Fold for Folding<A> {
     fn finish(&mut self, groups: &Batch, states: &Batch) -> Result<Batch, Error> {
         finish(&self.aggregate, groups, &self.group_places, states, &self.state_places)
     }
+
+    fn migrate(&mut self, older: &[Field], states: &Batch) -> Result<Batch, Error> {
+        let Some(migrate) = self.migrate else {
+            return Err(Error::Other("this aggregate does not migrate states".to_owned()));
+        };
+        self.states = migrate(&self.aggregate, older, states)?;
+        Ok(self.written())
+    }
+}
+
+/// A column that nobody reads would be lost, so each must have a field.
+fn migrate_all<A: Migrate>(aggregate: &A, older: &[Field], states: &Batch) -> Result<Vec<A::State>, Error> {
+    let columns = <A::Older<'_> as FromRow>::COLUMNS;
+    let (places, mut problems) = Places::look_in_older(columns, older);
+    let unread = older.iter().filter(|field| !columns.iter().any(|column| column.name == field.name));
+    problems
+        .extend(unread.map(|field| format!("older states have a column `{}`, and `Older` no such field", field.name)));
+    if !problems.is_empty() {
+        return Err(Error::UnsupportedSchema(problems.join("; ")));
+    }
+    let readers = <A::Older<'_> as FromRow>::readers(states, &places)?;
+    let migrate = |row| {
+        let older = <A::Older<'_> as FromRow>::read(&readers, row).and_then(|older| aggregate.migrate(older));
+        older.map_err(|reject| Error::Other(format!("an older state: {}", reject.into_reason())))
+    };
+    (0..states.rows as usize).map(migrate).collect()
 }
 
 /// What comes out borrows from the groups: the columns in the making have a type that can be named only here.
@@ -225,13 +280,33 @@ pub fn with_instance<R>(call: impl FnOnce(&mut OpenedAggregate) -> Result<R, Err
 ///     "traffic" => Traffic,
 ///     "faults" => Faults,
 /// });
+/// rillgate_sdk::aggregate!(migrating Totals);         // it takes over states of the version before: implements `Migrate`, too
 /// ```
+/// With `migrating match` all of them do.
 #[macro_export]
 macro_rules! aggregate {
-    ($($aggregate:tt)+) => {
+    (migrating $($aggregate:tt)+) => {
+        $crate::aggregate!(@ ($crate::__open_aggregate!(open_migrating, $($aggregate)+)));
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use ::core::result::Result;
+            use ::std::vec::Vec;
+            use $crate::wit::{Batch, Error, Field};
+
+            struct Migration;
+            impl $crate::migration_bindings::exports::rillgate::plugin::state_migration::Guest for Migration {
+                fn migrate(older: Vec<Field>, states: Batch) -> Result<Batch, Error> {
+                    $crate::folding::with_instance(|opened| opened.migrate(&older, &states))
+                }
+            }
+            $crate::migration_bindings::export_migration!(Migration with_types_in $crate::migration_bindings);
+        };
+    };
+    (@ ($open:expr)) => {
         /// This plugin, to be run natively by `rillgate_sdk::test`.
         pub const PLUGIN: $crate::AggregatePlugin =
-            $crate::AggregatePlugin { open: $crate::__open_aggregate!($($aggregate)+) };
+            $crate::AggregatePlugin { open: $open };
 
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -267,20 +342,23 @@ macro_rules! aggregate {
             $crate::aggregate_bindings::export_aggregate!(Component with_types_in $crate::aggregate_bindings);
         };
     };
+    ($($aggregate:tt)+) => {
+        $crate::aggregate!(@ ($crate::__open_aggregate!(open, $($aggregate)+)));
+    };
 }
 
 /// The function that opens an aggregate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __open_aggregate {
-    (match $setting:ident { $($name:literal => $aggregate:ty),+ $(,)? }) => {
+    ($open:ident, match $setting:ident { $($name:literal => $aggregate:ty),+ $(,)? }) => {
         |input, groups, settings| {
-            let choices: &[(&str, $crate::folding::Open)] = &[$(($name, $crate::folding::open::<$aggregate>)),+];
+            let choices: &[(&str, $crate::folding::Open)] = &[$(($name, $crate::folding::$open::<$aggregate>)),+];
             let names: ::std::vec::Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
             choices[settings.choice(::core::stringify!($setting), &names)?].1(input, groups, settings)
         }
     };
-    ($aggregate:ty) => {
-        $crate::folding::open::<$aggregate>
+    ($open:ident, $aggregate:ty) => {
+        $crate::folding::$open::<$aggregate>
     };
 }

@@ -76,7 +76,7 @@ mod time;
 mod value;
 pub mod wit;
 
-pub use aggregate::{Aggregate, Rows, State};
+pub use aggregate::{Aggregate, Migrate, Rows, State};
 pub use columns::{BatchTransform, ColumnBuilder, ColumnOf};
 pub use filter::Kept;
 pub use folding::{AggregatePlugin, OpenedAggregate};
@@ -98,7 +98,7 @@ pub use row::{FieldValue, ReadField};
 
 /// What a plugin needs: `use rillgate_sdk::prelude::*;`
 pub mod prelude {
-    pub use crate::{Aggregate, Date, FromSettings, Many, Outputs, Reject, Row, Timestamp, log, reject};
+    pub use crate::{Aggregate, Date, FromSettings, Many, Migrate, Outputs, Reject, Row, Timestamp, log, reject};
 }
 
 /// What `wit-bindgen` makes of `wit/`. Only the macros name it; [`wit`] is what people use.
@@ -130,6 +130,30 @@ pub mod aggregate_bindings {
         pub_export_macro: true,
         default_bindings_module: "rillgate_sdk::aggregate_bindings",
         export_macro_name: "export_aggregate",
+        additional_derives: [PartialEq],
+    });
+}
+
+/// The same of what an aggregate exports beside, if it migrates states.
+#[doc(hidden)]
+#[allow(missing_docs, clippy::all)]
+pub mod migration_bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "
+            package rillgate:sdk;
+            world migration {
+                export rillgate:plugin/state-migration@0.1.0;
+            }
+        ",
+        world: "rillgate:sdk/migration",
+        with: {
+            "rillgate:plugin/table@0.1.0": crate::bindings::rillgate::plugin::table,
+            "rillgate:plugin/common@0.1.0": crate::bindings::rillgate::plugin::common,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "rillgate_sdk::migration_bindings",
+        export_macro_name: "export_migration",
         additional_derives: [PartialEq],
     });
 }

@@ -106,6 +106,18 @@ impl Places {
         })
     }
 
+    /// The same in the columns of older states.
+    pub(crate) fn look_in_older(columns: &[FieldSpec], older: &[Field]) -> (Self, Vec<String>) {
+        Self::search(columns, older, |FieldSpec { name, data_type, .. }, found| match found {
+            None => Some(format!("older states have no column `{name}`")),
+            Some(found) if found.data_type != *data_type => {
+                let (found, wanted) = (found.data_type.name(), data_type.name());
+                Some(format!("the column `{name}` of older states is {found}, and `Older` takes {wanted}"))
+            }
+            Some(_) => None,
+        })
+    }
+
     fn search(
         columns: &[FieldSpec],
         input: &[Field],

@@ -5,7 +5,7 @@
 
 mod aggregate;
 
-pub use aggregate::{AggregateTest, Folded, Grouped};
+pub use aggregate::{AggregateTest, Folded, Grouped, Migrated};
 
 use crate::builder::Cells;
 use crate::check;

@@ -6,7 +6,7 @@ use rillgate::batch::RecordBatch;
 use rillgate::plugin::{Aggregate, BatchTime, Engine, Limits, Updated};
 
 use super::alone::{CALLS, as_expected, batch};
-use super::{FUNCTIONS, Guest, Outcome};
+use super::{FUNCTIONS, Guest, MIGRATE, Outcome};
 
 pub fn check(engine: &Engine, path: &Path, limits: &Limits, guest: &Guest) -> Result<(), String> {
     let schema = batch(1).schema();
@@ -15,7 +15,11 @@ pub fn check(engine: &Engine, path: &Path, limits: &Limits, guest: &Guest) -> Re
     match &guest.outcome {
         Outcome::FailsIn(expected) => {
             // A fresh instance says the same; more rows fail too, perhaps otherwise; and the other functions don't mind.
-            for (rows, function) in [1, 1, 9].into_iter().flat_map(|rows| FUNCTIONS.map(|function| (rows, function))) {
+            let migrate = expected.iter().any(|(name, _)| name == MIGRATE).then_some(MIGRATE);
+            let functions: Vec<&str> = FUNCTIONS.into_iter().chain(migrate).collect();
+            for (rows, function) in
+                [1, 1, 9].into_iter().flat_map(|rows| functions.iter().map(move |name| (rows, *name)))
+            {
                 let why = expected.iter().find(|(name, _)| name == function).map(|(_, why)| why);
                 match (call(&mut aggregate, function, rows), why) {
                     (Ok(()), None) => {}
@@ -59,6 +63,7 @@ fn call(aggregate: &mut Aggregate, function: &str, rows: usize) -> Result<(), St
             is_given(states)?;
             if rejected.is_empty() { Ok(()) } else { Err(format!("rejected {rejected:?}")) }
         }
+        MIGRATE => is_given(aggregate.migrate(&given.schema(), &given, now).map_err(|error| error.to_string())?),
         "merge" => is_given(aggregate.merge(&batch(rows), &given, now).map_err(|error| error.to_string())?),
         _ => is_given(aggregate.finish(&batch(rows), &given, now).map_err(|error| error.to_string())?),
     }

@@ -7,8 +7,8 @@
 //! - `fails: <why>`: it is opened, and each call of `apply` fails, with this reason.
 //! - `some: <why>`: some calls fail so, and what the others give is right.
 //! - `passes`: what comes out is what went in, and nothing else happened.
-//! - `update fails: <why>`, and so with `merge` and `finish`, one line for each: it is an aggregate, which is opened, and each call of that
-//!   function fails, with this reason; the others pass.
+//! - `update fails: <why>`, and so with `merge`, `finish` and `migrate`, one line for each: it is an aggregate, which is opened, and each
+//!   call of that function fails, with this reason; the others pass. `migrate` is called only of those that say so.
 //!
 //! A `…` in a reason stands for any text. `{time}` in it, for the time limit, makes that short for the guest.
 //!
@@ -31,7 +31,7 @@ use support::servers::{clone, target};
 #[path = "../../../host/src/plugin/tests/guest.rs"]
 pub mod guest;
 #[path = "../../../host/src/plugin/tests/keep.rs"]
-mod keep;
+pub mod keep;
 
 /// Limits of all guests: memory and output in MiB.
 const MEMORY_MIB: u64 = 16;
@@ -53,6 +53,8 @@ enum Outcome {
 
 /// The functions of an aggregate after `open`.
 const FUNCTIONS: [&str; 3] = ["update", "merge", "finish"];
+/// The one that only some of them have.
+const MIGRATE: &str = "migrate";
 
 /// A text with `…` for anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +161,7 @@ fn guest_of(name: &str, text: &str, comment: &str, bytes: impl FnOnce() -> Vec<u
     let pattern = |why: &str| Pattern(why.replace("{time}", &time));
     let in_function = |outcome: &&str| {
         let (function, why) = outcome.split_once(" fails: ")?;
-        FUNCTIONS.contains(&function).then(|| (function.to_owned(), pattern(why)))
+        (FUNCTIONS.contains(&function) || function == MIGRATE).then(|| (function.to_owned(), pattern(why)))
     };
     let in_functions: Vec<(String, Pattern)> = outcomes.iter().filter_map(in_function).collect();
     let outcome = match outcomes.as_slice() {
@@ -206,6 +208,8 @@ fn build(name: &str, text: &str) -> Result<Vec<u8>, String> {
             after_merge: section("after-merge"),
             in_finish: section("in-finish"),
             after_finish: section("after-finish"),
+            in_migrate: section("in-migrate"),
+            after_migrate: section("after-migrate"),
         }
         .code(),
     };
@@ -213,6 +217,7 @@ fn build(name: &str, text: &str) -> Result<Vec<u8>, String> {
         None => repeated(text),
         Some(_) => guest::Guest {
             is_aggregate,
+            has_migration: ["in-migrate", "after-migrate"].iter().any(|name| sections.contains_key(name)),
             imports: section("imports"),
             with: section("with"),
             code: &(section("code").to_owned() + &functions),
@@ -230,7 +235,7 @@ fn build(name: &str, text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// What a guest can put into the parts that it is made of.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 16] = [
     "imports",
     "with",
     "code",
@@ -243,6 +248,8 @@ const SECTIONS: [&str; 14] = [
     "after-merge",
     "in-finish",
     "after-finish",
+    "in-migrate",
+    "after-migrate",
     "in-realloc",
     "in-reset",
 ];

@@ -225,7 +225,7 @@ impl Following {
 }
 
 /// One record that was read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// Where it was.
     pub partition: i32,

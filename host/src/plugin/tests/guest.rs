@@ -5,6 +5,8 @@
 pub struct Guest<'a> {
     /// An aggregate; otherwise a transform.
     pub is_aggregate: bool,
+    /// One that exports `state-migration`, too.
+    pub has_migration: bool,
     /// Imports of the component, lowered to core functions.
     pub imports: &'a str,
     /// How the core module gets them.
@@ -25,21 +27,29 @@ impl Guest<'_> {
 
     /// The component as text.
     pub fn text(&self) -> String {
-        let (kind, parts) = match self.is_aggregate {
+        let mut interfaces = vec![match self.is_aggregate {
             true => ("aggregate", include_str!("aggregate.wat")),
             false => ("transform", include_str!("transform.wat")),
-        };
-        let part = |name: &str| {
-            let begin = parts.find(&format!(";; {name}:\n")).expect("the part of a kind of plugin");
+        }];
+        if self.has_migration {
+            interfaces.push(("state-migration", include_str!("migration.wat")));
+        }
+        let part = |parts: &str, name: &str| {
+            let begin = parts.find(&format!(";; {name}:\n")).expect("the part of an interface");
             let part = &parts[begin..];
             let end = part[1..].find("\n;; ").map_or(part.len(), |end| end + 2);
             part[..end].to_owned()
         };
-        include_str!("shell.wat")
-            .replace("@KIND@", kind)
-            .replace("@LIFTED@", &part("lifted"))
-            .replace("@EXPORTED@", &part("exported"))
-            .replace("@GIVEN@", &part("given"))
+        let (shell, exports) = include_str!("shell.wat").split_once(";; exports:\n").expect("what is exported");
+        let exports = exports.split_once(";; end\n").expect("its end").0;
+        let export = |(interface, parts): &(&str, &str)| {
+            let export =
+                exports.replace("@EXPORTED@", &part(parts, "exported")).replace("@GIVEN@", &part(parts, "given"));
+            export.replace("@INTERFACE@", interface)
+        };
+        let lifted: String = interfaces.iter().map(|(_, parts)| part(parts, "lifted")).collect();
+        (shell.to_owned() + &interfaces.iter().map(export).collect::<String>() + ")")
+            .replace("@LIFTED@", &lifted)
             .replace("@IMPORTS@", self.imports)
             .replace("@WITH@", self.with)
             .replace("@CODE@", self.code)

@@ -17,6 +17,10 @@ pub struct Keep<'a> {
     pub in_finish: &'a str,
     /// See `in_finish`.
     pub after_finish: &'a str,
+    /// In `migrate`, likewise.
+    pub in_migrate: &'a str,
+    /// See `in_migrate`.
+    pub after_migrate: &'a str,
 }
 
 impl Keep<'_> {
@@ -30,5 +34,7 @@ impl Keep<'_> {
             .replace("@AFTER-MERGE@", self.after_merge)
             .replace("@IN-FINISH@", self.in_finish)
             .replace("@AFTER-FINISH@", self.after_finish)
+            .replace("@IN-MIGRATE@", self.in_migrate)
+            .replace("@AFTER-MIGRATE@", self.after_migrate)
     }
 }

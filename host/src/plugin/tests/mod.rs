@@ -18,8 +18,10 @@ pub(crate) use keep::Keep;
 
 pub(crate) mod aggregates;
 mod chain;
+pub(crate) mod failed;
 mod hostile;
 mod load;
+pub(crate) mod migrations;
 mod surroundings;
 mod well_behaved;
 

@@ -1,6 +1,7 @@
 ;; A component that exports rillgate:plugin/transform or rillgate:plugin/aggregate, around core code that tests supply, as wit-component
 ;; would make it. What stands between at signs is replaced: IMPORTS, WITH and CODE by the tests, as is what stands at the start of
-;; `realloc` and `reset`; LIFTED, EXPORTED and GIVEN by the parts of `transform.wat` or `aggregate.wat`, KIND by the name of that.
+;; `realloc` and `reset`; LIFTED, EXPORTED and GIVEN by the parts of `transform.wat`, `aggregate.wat` or `migration.wat`, INTERFACE by what
+;; each of them is called. What follows on LIFTED is there for each interface that is exported.
 (component
   (type $table-type (instance
     (type (enum "boolean" "int32" "int64" "float32" "float64" "utf8" "binary" "date" "timestamp"))
@@ -81,8 +82,9 @@
   (alias export $common "error" (type $error))
   (alias export $common "rejection" (type $rejection))
   @LIFTED@
+  ;; exports:
   ;; Gives the types of the exported functions the names that the interface exports.
-  (component $exports-component
+  (component $@INTERFACE@-component
     (type $data-type-0 (enum "boolean" "int32" "int64" "float32" "float64" "utf8" "binary" "date" "timestamp"))
     (import "import-type-data-type" (type $data-type (eq $data-type-0)))
     (type $field-0 (record (field "name" string) (field "data-type" $data-type) (field "nullable" bool)))
@@ -108,7 +110,7 @@
     (type $rejection-0 (record (field "row" u32) (field "reason" string)))
     (import "import-type-rejection" (type $rejection (eq $rejection-0)))
     @EXPORTED@)
-  (instance $exports (instantiate $exports-component
+  (instance $@INTERFACE@ (instantiate $@INTERFACE@-component
     (with "import-type-data-type" (type $data-type))
     (with "import-type-field" (type $field))
     (with "import-type-schema" (type $schema))
@@ -121,4 +123,6 @@
     (with "import-type-error" (type $error))
     (with "import-type-rejection" (type $rejection))
     @GIVEN@))
-  (export "rillgate:plugin/@KIND@@0.1.0" (instance $exports)))
+  (export "rillgate:plugin/@INTERFACE@@0.1.0" (instance $@INTERFACE@))
+  ;; end
+)

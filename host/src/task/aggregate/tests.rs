@@ -11,7 +11,8 @@ use super::*;
 use crate::batch::{Field, Schema, SchemaRef, data_type};
 use crate::commit::Store;
 use crate::plugin::tests::{aggregates::telling_time, batch};
-use crate::window::{Emit, Window};
+use crate::task::OpenAggregate;
+use crate::window::{Emit, OnStateChange, Window};
 
 const SECOND_US: i64 = 1_000_000;
 /// The offset after all that was taken.
@@ -56,8 +57,17 @@ fn groups() -> Groups {
         dedup: Vec::new(),
     };
     let idle_after = Some(Duration::from_secs(1));
-    let plan =
-        AggregatePlan { window, rows: input(), state: batch(0).schema(), late: None, idle_after, exchange: None };
+    let plan = AggregatePlan {
+        window,
+        rows: input(),
+        state: batch(0).schema(),
+        late: None,
+        idle_after,
+        exchange: None,
+        open: OpenAggregate { has_migration: false, open: Arc::new(|| Ok(telling_time())) },
+        on_state_change: OnStateChange::Fail,
+        allow_dropped: false,
+    };
     Groups::new(&plan, "p/t/0", None).unwrap()
 }
 

@@ -15,6 +15,13 @@ pub struct AggregateTest {
     settings: Vec<(String, String)>,
 }
 
+/// What an aggregate made of older states.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Migrated {
+    plan: Plan,
+    states: Batch,
+}
+
 /// Rows to try an aggregate on, each with its group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grouped {
@@ -122,6 +129,43 @@ impl AggregateTest {
             "left: all groups at once; right: group by group. A group must not know its neighbours"
         );
         Folded { plan: folding.opened.plan().clone(), states, output, rejected }
+    }
+
+    /// What an aggregate that migrates makes of the states of an older version, or why they can't be carried over. `like` has the columns
+    /// of rows and groups that it is opened for.
+    pub fn try_migrate(&self, like: &Grouped, older: &Input) -> Result<Migrated, Error> {
+        let mut opened = Folding::new(self, like).opened;
+        let states = opened.migrate(&older.schema, &older.batch)?;
+        kept(check::states(opened.plan(), &states, older.batch.rows));
+        Ok(Migrated { plan: opened.plan().clone(), states })
+    }
+
+    /// The same of states that can be carried over.
+    ///
+    /// # Panics
+    /// If they can't, if the answer breaks the rules of the interface, or if a state is made another when it comes alone.
+    pub fn migrate(&self, like: &Grouped, older: Input) -> Migrated {
+        let all = taken(self.try_migrate(like, &older));
+        let alone = (0..older.batch.rows as usize).flat_map(|row| {
+            let alone = Input { batch: part(&older.batch, [row]), schema: older.schema.clone() };
+            lines(&taken(self.try_migrate(like, &alone)).states)
+        });
+        assert_eq!(
+            lines(&all.states),
+            alone.collect::<Vec<_>>(),
+            "left: all states at once; right: one by one. A state must not know its neighbours"
+        );
+        all
+    }
+}
+
+impl Migrated {
+    /// The states, in the order of the older ones.
+    ///
+    /// # Panics
+    /// If their columns don't fit the struct.
+    pub fn states<'a, S: FromRow<'a>>(&'a self) -> Vec<S> {
+        rows_of("state", &self.plan.state, &self.states)
     }
 }
 

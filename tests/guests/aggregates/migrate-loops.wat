@@ -1,0 +1,4 @@
+;; Never ends `migrate`.
+;; => migrate fails: {time}
+;; in-migrate:
+(call $spin)
