@@ -1,11 +1,12 @@
 //! `rillgate plugin`.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::{Exit, Say, engine};
-use crate::plugin::inspect;
+use crate::plugin::{compile_for_parent, inspect};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -14,10 +15,27 @@ pub(super) enum PluginCommand {
         /// The component's file.
         file: PathBuf,
     },
+    /// Compile the component on stdin, for the process that started this one.
+    #[command(hide = true)]
+    Compile,
 }
 
 pub(super) fn plugin(command: &PluginCommand, json: bool) -> Exit {
-    let PluginCommand::Inspect { file } = command;
+    match command {
+        PluginCommand::Inspect { file } => inspect_file(file, json),
+        PluginCommand::Compile => compile(),
+    }
+}
+
+/// The other end is the plugin layer of the parent, which takes what is on stderr for the reason.
+fn compile() -> Exit {
+    let Err(reason) = compile_for_parent() else { return Exit::Fine };
+    // Nobody is left to read it when it can't be written.
+    let _ = writeln!(io::stderr(), "{reason}");
+    Exit::BadInput
+}
+
+fn inspect_file(file: &Path, json: bool) -> Exit {
     let engine = match engine() {
         Ok(engine) => engine,
         Err(error) => return error.say("plugins"),

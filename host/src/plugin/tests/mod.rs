@@ -18,6 +18,7 @@ pub(super) use guest::identity;
 
 pub(crate) mod aggregates;
 mod chain;
+mod compiler;
 mod hostile;
 mod load;
 mod surroundings;
