@@ -8,6 +8,7 @@ mod avro;
 mod bad_input;
 mod bad_plugins;
 mod check;
+mod compiling;
 mod cta;
 mod entries;
 mod exactly_once;

@@ -13,7 +13,10 @@ mod simulate;
 mod state;
 mod verify;
 
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -207,12 +210,27 @@ fn open(config: &Config, json: bool) -> Result<(Engine, Vec<Pipeline>), Exit> {
     if problems.is_empty() { Ok((engine, pipelines)) } else { Err(report(&config.place(problems), json)) }
 }
 
-/// The engine that compiles plugins, with compiled code kept in the user's cache folder.
+/// The engine that has plugins compiled, with compiled code kept in the user's cache folder.
 fn engine() -> Result<Engine, (Exit, String)> {
+    let program = this_program().map_err(|error| {
+        (Exit::Environment, format!("can't find this program's own file, which compiles them: {error}"))
+    })?;
+    let compiler = move || {
+        let mut command = process::Command::new(&program);
+        command.arg0("rillgate").args(["plugin", "compile"]);
+        command
+    };
     let home = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
-    Engine::new(cache.map(|cache| cache.join("rillgate").join("plugins")))
+    Engine::with_compiler(cache.map(|cache| cache.join("rillgate").join("plugins")), compiler)
         .map_err(|error| (Exit::Environment, error.to_string()))
+}
+
+/// What starts this program again, and not one that was put in its place since.
+fn this_program() -> io::Result<PathBuf> {
+    // A link that the kernel resolves in the child, which is this program until then.
+    let link = Path::new("/proc/self/exe");
+    if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() }
 }
 
 trait Say {

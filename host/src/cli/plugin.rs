@@ -1,5 +1,6 @@
 //! `rillgate plugin`.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::plan::HostArgs;
 use super::{ConfigArgs, Exit, Say, engine, load, runtime};
 use crate::commit::Store;
-use crate::plugin::inspect;
+use crate::plugin::{compile_for_parent, inspect};
 use crate::reload::{Event, History};
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +19,9 @@ pub(super) enum PluginCommand {
         /// The component's file.
         file: PathBuf,
     },
+    /// Compile the component on stdin, for the process that started this one.
+    #[command(hide = true)]
+    Compile,
     /// Say which versions of a pipeline's plugins there were, and what became of them. Needs the store and no host.
     History {
         /// The pipeline.
@@ -59,6 +63,7 @@ pub(super) enum PluginCommand {
 pub(super) fn plugin(command: &PluginCommand, json: bool) -> Exit {
     let done = match command {
         PluginCommand::Inspect { file } => inspected(file, json),
+        PluginCommand::Compile => return compile(),
         PluginCommand::History { pipeline, config } => history(pipeline, config, json),
         PluginCommand::Push { pipeline, file, index, host } => {
             let unreadable = |error| (Exit::BadInput, format!("{}: {error}", file.display())).say("plugin");
@@ -80,6 +85,14 @@ pub(super) fn plugin(command: &PluginCommand, json: bool) -> Exit {
         Ok(()) => Exit::Fine,
         Err(exit) => exit,
     }
+}
+
+/// The other end is the plugin layer of the parent, which takes what is on stderr for the reason.
+fn compile() -> Exit {
+    let Err(reason) = compile_for_parent() else { return Exit::Fine };
+    // Nobody is left to read it when it can't be written.
+    let _ = writeln!(io::stderr(), "{reason}");
+    Exit::BadInput
 }
 
 fn ask(host: &HostArgs, path: &str, body: Vec<u8>, json: bool) -> Result<Value, Exit> {

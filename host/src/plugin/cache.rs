@@ -92,10 +92,9 @@ impl Cache {
     }
 
     /// Keeps a compiled plugin. A failure is logged and costs the next start some time.
-    pub(super) fn put(&self, digest: &str, component: &Component) {
+    pub(super) fn put(&self, digest: &str, code: &[u8]) {
         let path = self.path(digest);
-        let written = component.serialize().map_err(io::Error::other).and_then(|code| write_whole(&path, &code));
-        if let Err(error) = written {
+        if let Err(error) = write_whole(&path, code) {
             tracing::warn!(file = %path.display(), %error, "can't keep a compiled plugin");
         }
     }

@@ -1,15 +1,18 @@
 //! The WebAssembly engine that all plugins of a process share, and the clock that stops those that take too long.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use wasmtime::component::Component;
 use wasmtime::{Config, EngineWeak};
 
 use super::PluginError;
 use super::cache::Cache;
+use super::compiler::Compiler;
 
 /// How often running plugins are checked against their time limit.
 const TICK: Duration = Duration::from_millis(10);
@@ -27,18 +30,35 @@ pub struct Engine {
 struct Shared {
     wasm: wasmtime::Engine,
     cache: Option<Cache>,
+    compiler: Compiler,
     /// After `wasm`, of which it holds a weak reference.
     _ticker: Ticker,
 }
 
 impl Engine {
-    /// An engine that keeps compiled plugins in the folder `cache`, or compiles them anew each time.
+    /// An engine that keeps compiled plugins in the folder `cache`, or compiles them anew each time. It compiles in this process.
     ///
     /// The folder is made if it isn't there, and made private to this user.
     ///
     /// # Errors
     /// [`PluginError::Engine`] if the folder is someone else's or can't be written, or the machine can't run plugins.
     pub fn new(cache: Option<PathBuf>) -> Result<Self, PluginError> {
+        Self::with(cache, Compiler::new(None))
+    }
+
+    /// The same, and it compiles in a process of its own, so that this one has its memory and time for records. `compiler` makes the command
+    /// whose process calls [`super::compile_for_parent`]; it must be this very program: what it answers is run as machine code.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_compiler(
+        cache: Option<PathBuf>,
+        compiler: impl Fn() -> Command + Send + Sync + 'static,
+    ) -> Result<Self, PluginError> {
+        Self::with(cache, Compiler::new(Some(Box::new(compiler))))
+    }
+
+    fn with(cache: Option<PathBuf>, compiler: Compiler) -> Result<Self, PluginError> {
         let mut config = Config::new();
         config.epoch_interruption(true);
         // No plugin can wait for anything, so there is nothing to run concurrently within one.
@@ -51,15 +71,37 @@ impl Engine {
         let wasm = wasmtime::Engine::new(&config).map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let cache = cache.map(|folder| Cache::open(folder, &wasm)).transpose()?;
         let _ticker = Ticker::start(wasm.weak()).map_err(|error| PluginError::Engine(error.to_string()))?;
-        Ok(Self { shared: Arc::new(Shared { wasm, cache, _ticker }) })
+        Ok(Self { shared: Arc::new(Shared { wasm, cache, compiler, _ticker }) })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.shared.wasm
     }
 
-    pub(super) fn cache(&self) -> Option<&Cache> {
-        self.shared.cache.as_ref()
+    /// A plugin that was compiled before, by its digest.
+    pub(super) fn cached(&self, digest: &str) -> Option<Component> {
+        self.shared.cache.as_ref()?.get(&self.shared.wasm, digest)
+    }
+
+    /// Compiles a plugin when nobody else in this process does, and keeps what comes out; `Err` says why nothing does.
+    pub(super) fn compile(&self, digest: &str, file: &[u8]) -> Result<Component, String> {
+        let Shared { wasm, cache, compiler, .. } = &*self.shared;
+        let _turn = compiler.turn();
+        // Another pipeline may have asked for the same.
+        if let Some(component) = self.cached(digest) {
+            return Ok(component);
+        }
+        let code = compiler.compile(self, file)?;
+        // SAFETY: this runs machine code that came from wasmtime's own `precompile_component` a moment ago, with the same
+        // configuration: in this process, or in one that this program was started as again, whose stdout is a pipe that nobody else has
+        // (the contract of `with_compiler`). One that ended before it had answered whole did not end with 0, and `compile` gave no code.
+        // The header that wasmtime checks says that it was made for this engine, version and processor.
+        let component = unsafe { Component::deserialize(wasm, &code) }
+            .map_err(|error| format!("its compiled code can't be used: {error:#}"))?;
+        if let Some(cache) = cache {
+            cache.put(digest, &code);
+        }
+        Ok(component)
     }
 }
 

@@ -95,17 +95,11 @@ impl Engine {
     fn load_binary(&self, path: &Path, file: &[u8]) -> Result<Arc<Plugin>, String> {
         check_format(file)?;
         let digest: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
-        let cached = self.cache().and_then(|cache| cache.get(self.wasm(), &digest));
-        let component = match cached {
+        let component = match self.cached(&digest) {
             Some(component) => component,
             None => {
                 bounds::check(file)?;
-                let component = Component::from_binary(self.wasm(), file)
-                    .map_err(|error| format!("it is no valid component: {error:#}"))?;
-                if let Some(cache) = self.cache() {
-                    cache.put(&digest, &component);
-                }
-                component
+                self.compile(&digest, file)?
             }
         };
         let (kind, has_migration) = kind(&component)?;

@@ -9,6 +9,7 @@ mod bounds;
 mod cache;
 mod chain;
 mod columns;
+mod compiler;
 mod engine;
 mod error;
 mod failed;
@@ -33,6 +34,7 @@ pub(crate) mod tests;
 
 pub use aggregate::Aggregate;
 pub use chain::{Chain, Dead, Refusal, Step};
+pub use compiler::compile_for_parent;
 pub use engine::Engine;
 pub use error::{ApplyError, ChainError, PluginError};
 pub use failed::{Call, Columns, FailedCall};

@@ -20,7 +20,7 @@ use folders::Folders;
 /// How often files are looked at when nothing is said about them.
 pub const POLL: Duration = Duration::from_secs(2);
 /// At least so long passes from one look to the next where much is said: something else may be busy in the same folder.
-const GAP: Duration = Duration::from_millis(20);
+const GAP: Duration = Duration::from_millis(100);
 
 /// Watches files, and folders of plugins. Belongs to one thread, which waits with it; others wake that by a [`Waker`].
 ///
@@ -82,12 +82,16 @@ impl Watcher {
             if !changed.is_empty() || left.is_zero() {
                 return changed;
             }
-            let pause = left.min(self.poll);
-            let until = self.files.due().map_or(now + pause, |due| due.min(now + pause));
-            if self.bell.sleep(now + GAP, until) {
+            if self.bell.sleep(now + GAP, self.next_look(now, left)) {
                 return Vec::new();
             }
         }
+    }
+
+    /// When to look again if nothing is said; `left` is what is left of the wait.
+    fn next_look(&self, now: Instant, left: Duration) -> Instant {
+        let poll = now + left.min(self.poll);
+        self.files.due().map_or(poll, |due| due.min(poll))
     }
 }
 

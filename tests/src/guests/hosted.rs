@@ -1,5 +1,5 @@
 //! All guests in hosts that run: those that can't be opened are refused by `check`, the others end as they should while another
-//! pipeline of the same host goes on, and the host never takes more memory than is stated here.
+//! pipeline of the same host goes on, and the host never takes more memory than is stated here, with all of them compiled anew.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const SIDE_BY_SIDE: usize = 20;
 /// What a host may take at most with so many hostile pipelines, of which each has librdkafka's buffers and threads, and an
 /// instance or two of at most [`MEMORY_MIB`].
 const PEAK_MIB: u64 = 384;
-/// What `check` may take at most, which compiles all guests at once.
+/// What `check` may take at most, which opens all guests.
 const CHECK_PEAK_MIB: u64 = 256;
 const BOUND: Duration = seconds(240);
 
@@ -30,6 +30,8 @@ struct Stage {
     folder: TempDir,
     topic: String,
     place: Place,
+    /// For compiled plugins: empty, so that compiling is part of what is measured.
+    cache: TempDir,
 }
 
 impl Stage {
@@ -38,7 +40,18 @@ impl Stage {
         let topic = unique("guests");
         Cluster::shared().create_topic(&topic, 1, &[]);
         produce(&topic, RECORDS);
-        Self { folder, topic, place: Place::local() }
+        let cache = tempfile::Builder::new().prefix("rillgate-cache-").tempdir().unwrap();
+        Self { folder, topic, place: Place::local(), cache }
+    }
+
+    fn start(&self, config: &Config, arguments: &[&str]) -> Host {
+        config.host_with(arguments, &[("XDG_CACHE_HOME", self.cache.path().to_str().unwrap())])
+    }
+
+    /// Panics unless as many plugins were compiled.
+    fn expect_compiled(&self, count: usize) {
+        let compiled = std::fs::read_dir(self.cache.path().join("rillgate/plugins")).unwrap().count();
+        assert_eq!(compiled, count, "plugins in the cache");
     }
 
     fn file(&self, guest: &Guest) -> PathBuf {
@@ -87,7 +100,7 @@ fn check_refuses_what_can_not_be_opened_and_says_why() {
         corpus().into_iter().filter(|guest| matches!(guest.outcome, Outcome::Refused(_))).collect();
     let pipelines: String = guests.iter().map(|guest| stage.pipeline(guest)).collect();
     let config = Config::new(&Cluster::shared(), &stage.place, &pipelines);
-    let mut host = config.host(&["check", "--json"]);
+    let mut host = stage.start(&config, &["check", "--json"]);
     let mut peak = 0;
     let ended = until(BOUND, "check", || {
         peak = peak.max(host.peak_mib().unwrap_or_default());
@@ -131,13 +144,14 @@ fn run(guests: &[Guest]) {
     produce(&good, RECORDS);
     let pipelines: String = guests.iter().map(|guest| stage.pipeline(guest)).collect();
     let config = Config::new(&Cluster::shared(), &stage.place, &(pipelines + &source("good", &good)));
-    let mut host = config.run();
+    let mut host = stage.start(&config, &["run"]);
     for guest in guests {
         until(BOUND, &format!("the end of {}", guest.name), || {
             host.expect_running();
             has_ended(guest, &host, &stage).then_some(())
         });
     }
+    stage.expect_compiled(guests.len());
     // All are at their end, and this one is not.
     produce(&good, RECORDS);
     until(BOUND, "the other pipeline", || (rows(&stage.place, "good") == 2 * RECORDS).then_some(()));

@@ -41,8 +41,7 @@ impl Config {
 
     /// The same, and its log says more (`RILLGATE_LOG`).
     pub fn run_logging(&self, filter: &str) -> Host {
-        let path = self.path();
-        Host::start_with(&["run", "--config", path.to_str().unwrap()], &[("RILLGATE_LOG", filter)])
+        self.host_with(&["run"], &[("RILLGATE_LOG", filter)])
     }
 
     /// Runs until everything that the topics had at the start is committed. Panics if that fails or takes longer than `bound`.
@@ -57,10 +56,15 @@ impl Config {
 
     /// Starts the command with these arguments and this configuration.
     pub fn host(&self, arguments: &[&str]) -> Host {
+        self.host_with(arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn host_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Host {
         let path = self.path();
         let mut all: Vec<&str> = arguments.to_vec();
         all.extend(["--config", path.to_str().unwrap()]);
-        Host::start(&all)
+        Host::start_with(&all, environment)
     }
 }
 
@@ -116,6 +120,14 @@ impl Host {
     pub fn start_limitable(arguments: &[&str]) -> Self {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// The same as [`Host::start_with`], of a process that gets so much memory (private and writable) and no more, and so do its children.
+    pub fn start_confined(arguments: &[&str], memory_mib: u64, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--data={}", memory_mib << 20)).arg(binary()).args(arguments);
+        command.envs(environment.iter().copied());
         Self::spawn(command)
     }
 
@@ -261,6 +273,12 @@ pub fn signal(pid: u32, name: &str) -> bool {
     Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status().unwrap().success()
 }
 
+/// Lets a process have so many seconds of processor time; it is told when they are over (SIGXCPU).
+pub fn limit_processor_time(pid: u32, seconds: u64) {
+    let limited = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--cpu={seconds}:")]).status();
+    assert!(limited.expect("prlimit, of util-linux").success());
+}
+
 /// Limits the size to which a process may write files from now on; `None` is no limit.
 pub fn limit_file_size(pid: u32, bytes: Option<u64>) {
     let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
@@ -269,7 +287,8 @@ pub fn limit_file_size(pid: u32, bytes: Option<u64>) {
     assert!(limited.expect("prlimit, of util-linux").success());
 }
 
-fn binary() -> PathBuf {
+/// The command: the one that `RILLGATE_BIN` names, or what was built beside this test.
+pub fn binary() -> PathBuf {
     let binary = std::env::var_os("RILLGATE_BIN").map_or_else(|| target().join("release/rillgate"), PathBuf::from);
     assert!(binary.is_file(), "{} is missing: run `make build`", binary.display());
     binary

@@ -18,6 +18,7 @@ pub(crate) use keep::Keep;
 
 pub(crate) mod aggregates;
 mod chain;
+mod compiler;
 pub(crate) mod failed;
 mod hostile;
 mod load;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::files::{Files, SETTLING};
 use super::folders::is_news;
-use super::{Bell, Watcher};
+use super::{Bell, POLL, Watcher};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than any machine takes.
@@ -140,6 +140,14 @@ fn the_same_written_again_is_reported_and_a_file_that_goes_and_returns_unchanged
     assert_eq!(looks.settled(), [path.clone()]);
     date(2_000_000_000);
     assert_eq!(looks.settled(), [path.clone()]);
+    // Other content of the same length and date, as rsync leaves it. The clock of the file system may have to tick first.
+    let changed = || fs::metadata(&path).map(|found| (found.ctime(), found.ctime_nsec())).unwrap();
+    let before = changed();
+    while changed() == before {
+        fs::write(&path, "emas").unwrap();
+        date(2_000_000_000);
+    }
+    assert_eq!(looks.settled(), [path.clone()]);
     fs::remove_file(&link).unwrap();
     assert_eq!(looks.settled(), NOTHING);
     place.link("link", "mounted");
@@ -162,6 +170,8 @@ fn the_plugins_of_a_folder_are_those_that_end_so_and_begin_without_a_dot() {
     place.write("plugins/old.wasm", "changed");
     fs::remove_file(folder.join("a.wasm")).unwrap();
     assert_eq!(looks.settled(), [folder.join("old.wasm")]);
+    // Names may come and go for ever.
+    assert!(!looks.files.paths().any(|path| path.ends_with("a.wasm")));
     place.write("plugins/a.wasm", "again");
     assert_eq!(looks.settled(), [folder.join("a.wasm")]);
 }
@@ -182,62 +192,91 @@ fn paths_that_are_added_are_known_as_they_are_and_those_that_are_taken_out_are_n
     assert_eq!(looks.settled(), [b]);
 }
 
-/// Runs it with a watcher that looks only when the system tells of a change, and with one that is never told.
-fn told_and_untold(path: &Path, run: impl Fn(&mut Watcher, &str)) {
-    run(&mut Watcher::with([path.to_owned()], HOUR, true), "told");
-    run(&mut Watcher::with([path.to_owned()], Duration::from_millis(10), false), "untold");
+/// A watcher that looks only when the system says something, or one to which it says nothing.
+struct Watched {
+    watcher: Watcher,
+    is_told: bool,
+    /// How, for names of files.
+    how: &'static str,
 }
 
-/// Waits until this path, and nothing else, is reported.
-#[track_caller]
-fn expect(watcher: &mut Watcher, path: &Path) {
-    assert_eq!(watcher.wait(LONG), [path]);
-    assert_eq!(watcher.files.due(), None);
+impl Watched {
+    /// Runs it with one of each kind.
+    fn run(path: &Path, run: impl Fn(&mut Self)) {
+        let path = || [path.to_owned()];
+        run(&mut Self { watcher: Watcher::with(path(), HOUR, true), is_told: true, how: "told" });
+        let poll = Duration::from_millis(10);
+        run(&mut Self { watcher: Watcher::with(path(), poll, false), is_told: false, how: "untold" });
+    }
+
+    /// Makes a change of which the watcher must be told, if it is told at all.
+    #[track_caller]
+    fn notices(&mut self, change: impl FnOnce()) {
+        // What was said of the change before.
+        self.watcher.bell.sleep(Instant::now(), Instant::now());
+        change();
+        let (now, end) = (Instant::now(), Instant::now() + LONG);
+        if self.is_told {
+            assert!(!self.watcher.bell.sleep(now, end));
+            assert!(Instant::now() < end, "nothing was said");
+        }
+    }
+
+    /// Makes a change that must not be reported.
+    #[track_caller]
+    fn ignores(&mut self, change: impl FnOnce()) {
+        self.notices(change);
+        assert_eq!(self.watcher.wait(Duration::ZERO), NOTHING);
+        assert_eq!(self.watcher.files.due(), None);
+    }
+
+    /// Makes a change by which this path, and nothing else, is to be reported.
+    #[track_caller]
+    fn reports(&mut self, path: &Path, change: impl FnOnce()) {
+        self.notices(change);
+        assert_eq!(self.watcher.wait(LONG), [path]);
+        assert_eq!(self.watcher.files.due(), None);
+    }
 }
 
 #[test]
 fn files_that_are_written_renamed_and_made_again_are_reported() {
     let place = Place::new();
     let path = place.write("a.wasm", "old");
-    told_and_untold(&path, |watcher, how| {
-        place.write("a.wasm", &format!("written in place, {how}"));
-        expect(watcher, &path);
+    Watched::run(&path, |watched| {
+        let how = watched.how;
+        watched.reports(&path, || drop(place.write("a.wasm", &format!("written in place, {how}"))));
         place.write("a.wasm.new", &format!("put in its place, {how}"));
-        place.rename("a.wasm.new", "a.wasm");
-        expect(watcher, &path);
-        fs::remove_file(&path).unwrap();
-        assert_eq!(watcher.wait(Duration::ZERO), NOTHING);
-        place.write("a.wasm", &format!("made again, {how}"));
-        expect(watcher, &path);
+        watched.reports(&path, || place.rename("a.wasm.new", "a.wasm"));
+        watched.ignores(|| fs::remove_file(&path).unwrap());
+        watched.reports(&path, || drop(place.write("a.wasm", &format!("made again, {how}"))));
     });
 }
 
 #[test]
 fn links_that_lead_elsewhere_are_reported() {
     let place = Place::new();
+    place.folder("links");
     place.folder("versions");
-    let path = place.link("a.wasm", "versions/a.wasm");
-    told_and_untold(&path, |watcher, how| {
+    let path = place.link("a.wasm", "nowhere");
+    Watched::run(&path, |watched| {
+        let how = watched.how;
         let version = |number: u32| {
-            let name = format!("{number}-{how}.wasm");
-            place.write(&format!("versions/{name}"), &name);
+            let name = format!("versions/{number}-{how}.wasm");
+            place.write(&name, &name);
             name
         };
         // The link that is watched is swapped, once beside it and once where it leads to.
-        place.link("a.wasm.new", &format!("versions/{}", version(1)));
-        place.rename("a.wasm.new", "a.wasm");
-        expect(watcher, &path);
-        place.link("a.wasm.new", "versions/current");
-        place.link("versions/current", &version(2));
-        place.rename("a.wasm.new", "a.wasm");
-        expect(watcher, &path);
-        place.link("versions/current.new", &version(3));
-        place.rename("versions/current.new", "versions/current");
-        expect(watcher, &path);
+        place.link("a.wasm.new", &version(1));
+        watched.reports(&path, || place.rename("a.wasm.new", "a.wasm"));
+        place.link("links/current", &format!("../{}", version(2)));
+        place.link("a.wasm.new", "links/current");
+        watched.reports(&path, || place.rename("a.wasm.new", "a.wasm"));
+        place.link("links/current.new", &format!("../{}", version(3)));
+        watched.reports(&path, || place.rename("links/current.new", "links/current"));
         // And the file at the end of all links is written to.
-        place.write(&format!("versions/3-{how}.wasm"), "written in place");
-        expect(watcher, &path);
-        fs::remove_file(place.path("versions/current")).unwrap();
+        watched.reports(&path, || drop(place.write(&format!("versions/3-{how}.wasm"), "written in place")));
+        watched.ignores(|| fs::remove_file(place.path("links/current")).unwrap());
     });
 }
 
@@ -245,23 +284,23 @@ fn links_that_lead_elsewhere_are_reported() {
 #[test]
 fn a_config_map_that_is_updated_is_reported() {
     let place = Place::new();
-    let update = |version: &str| {
-        place.folder(&format!("..{version}"));
-        place.write(&format!("..{version}/a.wasm"), version);
-        place.link("..data_tmp", &format!("..{version}"));
-        place.rename("..data_tmp", "..data");
+    let prepare = |version: &str| {
+        place.folder(&format!("volume/..{version}"));
+        place.write(&format!("volume/..{version}/a.wasm"), version);
+        place.link("volume/..data_tmp", &format!("..{version}"));
     };
-    update("0");
-    let file = place.link("a.wasm", "..data/a.wasm");
+    let update = || place.rename("volume/..data_tmp", "volume/..data");
+    prepare("0");
+    update();
+    let file = place.link("volume/a.wasm", "..data/a.wasm");
     // By its own name, and as one of the folder's.
-    for path in [&file, place.0.path()] {
-        let of = path.file_name().unwrap().to_str().unwrap();
-        told_and_untold(path, |watcher, how| {
+    for (path, of) in [(file.clone(), "file"), (place.path("volume"), "folder")] {
+        Watched::run(&path, |watched| {
             for number in 1..3 {
-                let before = fs::read_link(place.path("..data")).unwrap();
-                update(&format!("{of}-{how}-{number}"));
-                fs::remove_dir_all(place.0.path().join(before)).unwrap();
-                expect(watcher, &file);
+                let before = fs::read_link(place.path("volume/..data")).unwrap();
+                prepare(&format!("{of}-{}-{number}", watched.how));
+                watched.reports(&file, update);
+                watched.ignores(|| fs::remove_dir_all(place.path("volume").join(before)).unwrap());
             }
         });
     }
@@ -271,22 +310,45 @@ fn a_config_map_that_is_updated_is_reported() {
 fn what_is_missing_is_reported_when_it_comes_with_its_folders() {
     let place = Place::new();
     for (name, is_folder) in [("x/y/a.wasm", false), ("x/y", true)] {
-        let path = place.path(name);
-        told_and_untold(&path, |watcher, how| {
-            assert_eq!(watcher.wait(Duration::ZERO), NOTHING);
+        Watched::run(&place.path(name), |watched| {
             // The folder is another one the second time, and may well have the same inode.
             for round in 0..2 {
-                place.folder("x");
-                assert_eq!(watcher.wait(Duration::ZERO), NOTHING);
-                place.folder("x/y");
-                assert_eq!(watcher.wait(Duration::ZERO), NOTHING);
-                let file = place.write("x/y/a.wasm", &format!("{how}, {round}, {is_folder}"));
-                expect(watcher, &file);
-                fs::remove_dir_all(place.path("x")).unwrap();
-                assert_eq!(watcher.wait(Duration::ZERO), NOTHING);
+                watched.ignores(|| drop(place.folder("x")));
+                watched.ignores(|| drop(place.folder("x/y")));
+                let content = format!("{}, {round}, {is_folder}", watched.how);
+                watched.reports(&place.path("x/y/a.wasm"), || drop(place.write("x/y/a.wasm", &content)));
+                watched.ignores(|| fs::remove_dir_all(place.path("x")).unwrap());
             }
+            // It is made again before the watcher has looked.
+            let whole = |content| {
+                place.folder("x/y");
+                place.write("x/y/a.wasm", content)
+            };
+            let file = place.path("x/y/a.wasm");
+            watched.reports(&file, || drop(whole("first")));
+            watched.reports(&file, || {
+                fs::remove_dir_all(place.path("x")).unwrap();
+                whole("second one");
+            });
+            watched.reports(&file, || drop(place.write("x/y/a.wasm", "and written to")));
+            watched.ignores(|| fs::remove_dir_all(place.path("x")).unwrap());
         });
     }
+}
+
+#[test]
+fn files_are_looked_at_again_when_one_is_due_or_a_while_has_passed() {
+    let place = Place::new();
+    let path = place.write("a.wasm", "old");
+    let mut watcher = Watcher::with([path], POLL, false);
+    let now = Instant::now();
+    assert_eq!(watcher.next_look(now, HOUR), now + POLL);
+    assert_eq!(watcher.next_look(now, SHORTLY), now + SHORTLY);
+    place.write("a.wasm", "another");
+    assert_eq!(watcher.wait(Duration::ZERO), NOTHING);
+    let due = watcher.files.due().unwrap();
+    assert_eq!(watcher.next_look(due - SHORTLY, HOUR), due);
+    assert_eq!(watcher.next_look(due - 2 * SHORTLY, SHORTLY), due - SHORTLY);
 }
 
 #[test]
