@@ -100,7 +100,7 @@ fn pipelines_come_change_and_go_with_the_file() {
     std::fs::write(&path, text.replace("every = \"2s\"", "every = \"soon\"")).unwrap();
     said(&mut host, "the configuration is left as it was");
     assert!(host.output().contains("soon"), "{}", host.output());
-    assert_eq!(names(&host), [numbers.topic.clone()]);
+    assert_eq!(names(&host), std::slice::from_ref(&numbers.topic));
 
     // Another comes, and the first goes on.
     let second = format!("{}_b", numbers.topic);
@@ -125,11 +125,13 @@ fn pipelines_come_change_and_go_with_the_file() {
     std::fs::rename(path.with_extension("new"), &path).unwrap();
     said(&mut host, &format!("- {second}: commits what it has, and ends"));
     said(&mut host, &format!("~ {}: goes on with", numbers.topic));
-    until(seconds(60), "the second to be gone", || (names(&host) == [numbers.topic.clone()]).then_some(()));
+    until(seconds(60), "the second to be gone", || {
+        (names(&host) == std::slice::from_ref(&numbers.topic)).then_some(())
+    });
     assert!(host.output().contains("every: 500ms"), "{}", host.output());
 
     // What can't be changed while it runs has the pipeline begin again.
-    let moved = planned.replace("[pipeline.", "[pipeline.").replace("swap = ", "log_retention = \"4h\"\nswap = ");
+    let moved = planned.replace("swap = ", "log_retention = \"4h\"\nswap = ");
     std::fs::write(&path, moved).unwrap();
     said(&mut host, "begins again, because of `log_retention`");
     let sent = sending.finish();

@@ -113,6 +113,12 @@ fn range_in_words(range: &Range) -> String {
     format!("[{start}, {end}){anew}: {plugins}, config {config}: {rows} rows in {files} files{sent}, {from} to {to}")
 }
 
+/// The folders that a pipeline writes: its tables and its dead letters.
+fn folders(name: &str, options: &PipelineOptions) -> Vec<String> {
+    let tables = options.sinks().filter_map(|(_, sink)| sink.target.table().map(|to| to.table.clone()));
+    tables.chain([format!("_dead/{name}")]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,10 +159,4 @@ mod tests {
              trips/3\n  trips/3: what came is no longer in the log, which begins with entry 7\n"
         );
     }
-}
-
-/// The folders that a pipeline writes: its tables and its dead letters.
-fn folders(name: &str, options: &PipelineOptions) -> Vec<String> {
-    let tables = options.sinks().filter_map(|(_, sink)| sink.target.table().map(|to| to.table.clone()));
-    tables.chain([format!("_dead/{name}")]).collect()
 }

@@ -189,7 +189,7 @@ async fn footer(
         Ok(_) | Err(LogError::Store(StoreError::NotFound { .. })) => return Ok(None),
         Err(error) => return Err(error),
     }
-    let mut wanted = vec![file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes];
+    let mut wanted: Vec<_> = std::iter::once(file.bytes.saturating_sub(FOOTER_BYTES)..file.bytes).collect();
     let decoder = ParquetMetaDataPushDecoder::try_new(file.bytes);
     let mut decoder = match decoder {
         Ok(decoder) => decoder.with_page_index_policy(PageIndexPolicy::Skip),

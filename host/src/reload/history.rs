@@ -123,7 +123,7 @@ impl History {
                     name.strip_suffix(".wasm")
                         .is_some_and(|name| name != digest && live.iter().all(|live| live != name))
                 });
-                all.sort_by(|a, b| b.last_modified.cmp(&a.last_modified));
+                all.sort_by_key(|file| std::cmp::Reverse(file.last_modified));
                 this.remove(all.into_iter().skip(VERSIONS)).await
             };
             if let Err(error) = kept.await {

@@ -100,7 +100,7 @@ fn a_file_that_grows_is_reported_when_it_has_stood_still() {
     file.write_all(b", second half").unwrap();
     assert_eq!(looks.after(SHORTLY), NOTHING);
     assert_eq!(looks.after(SHORTLY), NOTHING);
-    assert_eq!(looks.after(SHORTLY), [path.clone()]);
+    assert_eq!(looks.after(SHORTLY), std::slice::from_ref(&path));
     assert_eq!(looks.settled(), NOTHING);
     // Its writer comes back after a long pause: reported again.
     file.write_all(b", and the rest").unwrap();
@@ -115,7 +115,7 @@ fn a_file_that_vanishes_is_no_change_and_one_that_comes_back_is() {
     fs::remove_file(&path).unwrap();
     assert_eq!(looks.settled(), NOTHING);
     place.write("a.wasm", "new one");
-    assert_eq!(looks.settled(), [path.clone()]);
+    assert_eq!(looks.settled(), std::slice::from_ref(&path));
     // As it was before, and not as it was reported last.
     fs::remove_file(&path).unwrap();
     assert_eq!(looks.settled(), NOTHING);
@@ -137,9 +137,9 @@ fn the_same_written_again_is_reported_and_a_file_that_goes_and_returns_unchanged
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     };
     date(1_000_000_000);
-    assert_eq!(looks.settled(), [path.clone()]);
+    assert_eq!(looks.settled(), std::slice::from_ref(&path));
     date(2_000_000_000);
-    assert_eq!(looks.settled(), [path.clone()]);
+    assert_eq!(looks.settled(), std::slice::from_ref(&path));
     // Other content of the same length and date, as rsync leaves it. The clock of the file system may have to tick first.
     let changed = || fs::metadata(&path).map(|found| (found.ctime(), found.ctime_nsec())).unwrap();
     let before = changed();
@@ -147,7 +147,7 @@ fn the_same_written_again_is_reported_and_a_file_that_goes_and_returns_unchanged
         fs::write(&path, "emas").unwrap();
         date(2_000_000_000);
     }
-    assert_eq!(looks.settled(), [path.clone()]);
+    assert_eq!(looks.settled(), std::slice::from_ref(&path));
     fs::remove_file(&link).unwrap();
     assert_eq!(looks.settled(), NOTHING);
     place.link("link", "mounted");
