@@ -1,15 +1,18 @@
 //! One CSV record per message, without a header: the columns are its fields, in order.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr_iter, memchr3};
+use memchr::memchr3;
 
 use super::DecodeError;
 use super::builder::Column;
+use super::marks::{find_all, is_plain};
 use super::options::CsvOptions;
 use super::reason::{not_utf8, quoted};
 
 /// Room kept between messages for fields without their quotes.
 const MAX_OUTPUT: usize = 1 << 20;
+/// What some programs begin a file in UTF-8 with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Reads CSV records into columns.
 #[derive(Debug)]
@@ -21,8 +24,9 @@ pub(super) struct Csv {
     /// `columns[n]` is the column that field `n` goes to.
     columns: Vec<usize>,
     reader: Reader,
-    /// Fields without their quotes, end to end, and where each ends.
+    /// Fields without their quotes, end to end.
     output: Vec<u8>,
+    /// Where each field ends, and room for one more.
     ends: Vec<usize>,
 }
 
@@ -49,16 +53,21 @@ impl Csv {
 
     /// Pushes the fields of one record onto their columns. On failure, columns may be left with a value too many.
     pub fn decode(&mut self, value: &[u8], columns: &mut [Column]) -> Result<(), String> {
-        let text = simdutf8::basic::from_utf8(value).map_err(|_| not_utf8(value))?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-        if line.is_empty() || memchr3(self.quote, b'\n', b'\r', line.as_bytes()).is_some() {
-            return self.decode_quoted(text, columns);
+        let line = value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(value);
+        let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        if line.is_empty() || !is_plain(line, self.quote) {
+            let text = simdutf8::basic::from_utf8(value).map_err(|_| not_utf8(value))?;
+            if line.is_empty() || memchr3(self.quote, b'\n', b'\r', line).is_some() {
+                return self.decode_quoted(text.strip_prefix('\u{feff}').unwrap_or(text), columns);
+            }
         }
-        let delimiters = || memchr_iter(self.delimiter, line.as_bytes());
-        self.expect_fields(delimiters().count() + 1)?;
+        // SAFETY: it is ASCII, or it begins and ends between two characters of what was found to be UTF-8.
+        let line = unsafe { std::str::from_utf8_unchecked(line) };
+        let delimiters = find_all(line.as_bytes(), self.delimiter, &mut self.ends);
+        self.expect_fields(delimiters + 1)?;
+        self.ends[delimiters] = line.len();
         let mut start = 0;
-        for (end, &column) in delimiters().chain([line.len()]).zip(&self.columns) {
+        for (&end, &column) in self.ends.iter().zip(&self.columns) {
             self.push(&line[start..end], &mut columns[column])?;
             start = end + 1;
         }
@@ -118,8 +127,8 @@ impl Csv {
     /// Pushes a field, or nothing if it stands for null.
     #[inline]
     fn push(&self, field: &str, column: &mut Column) -> Result<(), String> {
-        let empty_is_null = self.empty_as_null || !column.is_text();
-        if (field.is_empty() && empty_is_null) || self.null.as_deref() == Some(field) {
+        let is_null = || field.is_empty() && (self.empty_as_null || !column.is_text());
+        if is_null() || self.null.as_deref() == Some(field) {
             return Ok(());
         }
         column.push_field(field).map_err(|wrong| column.reason(wrong, &quoted(field)))
@@ -156,6 +165,9 @@ mod tests {
                 ("x,1,y\n", Ok(r#"{"a":"x","_partition":0,"b":1,"c":"y"}"#)),
                 ("x,1,y\r\n", Ok(r#"{"a":"x","_partition":0,"b":1,"c":"y"}"#)),
                 ("\u{feff}x,1,é", Ok(r#"{"a":"x","_partition":0,"b":1,"c":"é"}"#)),
+                ("é駅,1,é\r\n", Ok(r#"{"a":"é駅","_partition":0,"b":1,"c":"é"}"#)),
+                ("é,1,\"é,\"", Ok(r#"{"a":"é","_partition":0,"b":1,"c":"é,"}"#)),
+                ("\u{feff}", Err("expected 3 fields, found 0")),
                 (",,", Ok(r#"{"a":"","_partition":0,"b":null,"c":""}"#)),
                 (r#""x,""y""","1",z"#, Ok(r#"{"a":"x,\"y\"","_partition":0,"b":1,"c":"z"}"#)),
                 (r#"x" y,1,"""#, Ok(r#"{"a":"x\" y","_partition":0,"b":1,"c":""}"#)),
@@ -175,6 +187,8 @@ mod tests {
         check(&csv(), "a = 'int64'", &[("x,y", Err("expected 1 field, found 2")), ("5", Ok(r#"{"a":5}"#))]);
         let mut decoder = decoder(&csv(), "a = 'utf8'");
         assert_eq!(one(&mut decoder, b"\xc3("), Err("not UTF-8: byte 0xc3 at 0".to_owned()));
+        assert_eq!(one(&mut decoder, b"\xef\xbb\xbfa\xc3"), Err("not UTF-8: byte 0xc3 at 4".to_owned()));
+        assert_eq!(one(&mut decoder, b"\"\xff\""), Err("not UTF-8: byte 0xff at 1".to_owned()));
     }
 
     #[test]

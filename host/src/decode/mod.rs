@@ -11,6 +11,7 @@ mod fields;
 mod iso;
 mod json;
 mod kafka;
+mod marks;
 mod number;
 mod options;
 mod reason;

@@ -335,6 +335,9 @@ impl Chain {
         let transform = &mut self.transforms[0];
         let broke = |error| Failure::Broke(0, error);
         let applied = transform.apply(batch, now).map_err(broke)?;
+        if applied.rejected.is_empty() {
+            return Ok(applied);
+        }
         for Rejection { row, reason } in &applied.rejected {
             rejected.entry(origin[*row as usize]).or_insert_with(|| reason.clone());
         }

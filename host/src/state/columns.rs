@@ -19,7 +19,7 @@ use crate::batch::{DataType, RecordBatch, SchemaRef};
 trait Column: Send {
     /// The values of these slots. Each has been put there.
     fn gather(&self, slots: &[u32]) -> ArrayRef;
-    /// Puts row `i` of `values` to slot `slots[i]`.
+    /// Puts row `i` of `values` to slot `slots[i]`; rows without a slot go nowhere.
     fn scatter(&mut self, slots: &[u32], values: &dyn Array);
     /// About how much memory it takes.
     fn memory_bytes(&self) -> usize;
@@ -71,7 +71,7 @@ impl Columns {
             .expect("a column for each field, made for its type, with a value for each slot")
     }
 
-    /// Puts row `i` of `values`, which has this schema, to slot `slots[i]`.
+    /// Puts row `i` of `values`, which has this schema, to slot `slots[i]`; rows without a slot go nowhere.
     pub fn scatter(&mut self, slots: &[u32], values: &RecordBatch) {
         for (column, values) in self.columns.iter_mut().zip(values.columns()) {
             column.scatter(slots, values);
@@ -245,7 +245,10 @@ mod tests {
     fn a_null_is_forgotten_when_a_value_takes_its_place() {
         let mut columns = Columns::new(&batch(0).schema());
         columns.scatter(&[0, 1, 2, 3], &batch(0));
-        columns.scatter(&[2], &batch(0).slice(1, 1));
-        assert_eq!(columns.gather(&[2]), batch(0).slice(1, 1));
+        columns.scatter(&[2], &batch(0).slice(1, 3));
+        assert_eq!(
+            columns.gather(&[2, 3]),
+            arrow::compute::concat_batches(&batch(0).schema(), &[batch(0).slice(1, 1), batch(0).slice(3, 1)]).unwrap()
+        );
     }
 }

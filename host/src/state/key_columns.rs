@@ -84,11 +84,18 @@ impl KeyRows {
     /// The keys of these rows.
     pub fn all(&self, rows: impl Iterator<Item = usize>) -> KeyBytes {
         let mut keys = KeyBytes::default();
-        for row in rows {
-            self.write(row, &mut keys.bytes);
-            keys.ends.push(keys.bytes.len());
-        }
+        self.put(rows, &mut keys);
         keys
+    }
+
+    /// The same, in place of what `into` held.
+    pub fn put(&self, rows: impl Iterator<Item = usize>, into: &mut KeyBytes) {
+        into.bytes.clear();
+        into.ends.clear();
+        for row in rows {
+            self.write(row, &mut into.bytes);
+            into.ends.push(into.bytes.len());
+        }
     }
 
     /// The key of a row, in place of what `into` held.
@@ -111,6 +118,12 @@ impl KeyBytes {
     pub fn get(&self, at: usize) -> &[u8] {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[at]]
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(&start, &end)| &self.bytes[start..end])
     }
 }
 
@@ -246,6 +259,16 @@ impl KeyOrder {
     pub fn cmp(&self, a: usize, b: usize) -> Ordering {
         self.0.as_ref().map_or(Ordering::Equal, |rows| rows.row(a).cmp(&rows.row(b)))
     }
+
+    /// What tells most keys apart: where those of two differ, the keys compare as they do.
+    pub fn prefix(&self, at: usize) -> u64 {
+        let row = self.0.as_ref().map(|rows| rows.row(at));
+        let bytes = row.as_ref().map_or(&[][..], AsRef::as_ref);
+        let mut prefix = [0; 8];
+        let length = bytes.len().min(prefix.len());
+        prefix[..length].copy_from_slice(&bytes[..length]);
+        u64::from_be_bytes(prefix)
+    }
 }
 
 /// A column out of keys.
@@ -360,6 +383,8 @@ mod tests {
         let mut places: Vec<usize> = (0..5).collect();
         places.sort_by(|&a, &b| order.cmp(a, b));
         assert_eq!(places, [3, 2, 4, 1, 0]);
+        assert!(places.windows(2).all(|pair| order.prefix(pair[0]) <= order.prefix(pair[1])));
+        assert!(order.prefix(places[0]) < order.prefix(places[4]));
     }
 
     #[test]

@@ -121,7 +121,11 @@ impl Keys {
 
     /// The slot of a key, and whether it is new.
     pub fn find_or_add(&mut self, key: &[u8], span: Span) -> (u32, bool) {
-        let tag = self.tag(key, span.start);
+        self.find_or_add_tagged(self.tag(key, span.start), key, span)
+    }
+
+    /// The same for a key whose tag is known.
+    pub fn find_or_add_tagged(&mut self, tag: u32, key: &[u8], span: Span) -> (u32, bool) {
         match self.find_tagged(tag, key, span.start) {
             Some(slot) => (slot, false),
             None => (self.add(tag, key, span), true),
@@ -156,7 +160,8 @@ impl Keys {
         slots.map(|entry| entry.slot).filter(move |&slot| self.key(slot) == Some(key))
     }
 
-    fn tag(&self, key: &[u8], start: i64) -> u32 {
+    /// What [`Self::find_or_add_tagged`] wants: of this table's own seed.
+    pub fn tag(&self, key: &[u8], start: i64) -> u32 {
         let seed = match self.lookup {
             Lookup::ByStart => self.seed ^ start as u64,
             Lookup::ByKey => self.seed,

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BinaryBuilder, BooleanArray, TimestampMicrosecondArray, new_null_array};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 use siphasher::sip128::SipHasher13;
 
 use super::changes::{Changes, Cut};
 use super::ends::Ends;
-use super::key_columns::{KeyColumns, KeyRows};
+use super::key_columns::{KeyBytes, KeyColumns, KeyRows};
 use super::keys::{Entry, spread};
 use super::table::{Delta, END, GONE, KEY, START};
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
@@ -42,8 +42,8 @@ pub struct Seen {
     ends: Ends,
     changes: Changes,
     file_schema: SchemaRef,
-    /// What [`Self::digest`] hashes.
-    row: Vec<u8>,
+    /// What [`Self::digests`] hashes.
+    keys: KeyBytes,
 }
 
 /// A row that was seen, or that is now.
@@ -71,7 +71,7 @@ impl Seen {
             ends: Ends::default(),
             changes: Changes::default(),
             file_schema: file_schema(&hasher),
-            row: Vec::new(),
+            keys: KeyBytes::default(),
         }
     }
 
@@ -104,18 +104,24 @@ impl Seen {
         self.columns.rows(table)
     }
 
-    /// The digest of a row.
-    pub fn digest(&mut self, rows: &KeyRows, row: usize) -> u128 {
-        self.hasher.hash(rows.get(row, &mut self.row)).as_u128()
+    /// The digests of some rows, in place of what `into` held.
+    pub fn digests(&mut self, rows: &KeyRows, of: impl Iterator<Item = usize>, into: &mut Vec<u128>) {
+        rows.put(of, &mut self.keys);
+        into.clear();
+        into.extend(self.keys.iter().map(|key| self.hasher.hash(key).as_u128()));
     }
 
     /// Looks for a digest, and puts it there until this time if it isn't.
     pub fn note(&mut self, digest: u128, until: i64) -> Noted {
         let tag = digest as u32;
         let same = |entry: &Entry| entry.tag == tag && self.digests[entry.slot as usize] == digest;
-        if let Some(entry) = self.table.find(spread(tag), same) {
-            return Noted::Known(entry.slot, self.untils[entry.slot as usize]);
-        }
+        let place = match self.table.entry(spread(tag), same, Entry::hash) {
+            hash_table::Entry::Occupied(known) => {
+                let slot = known.get().slot;
+                return Noted::Known(slot, self.untils[slot as usize]);
+            }
+            hash_table::Entry::Vacant(place) => place,
+        };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.digests[slot as usize] = digest;
@@ -128,7 +134,7 @@ impl Seen {
                 (self.digests.len() - 1) as u32
             }
         };
-        self.table.insert_unique(spread(tag), Entry { tag, slot }, Entry::hash);
+        place.insert(Entry { tag, slot });
         self.ends.note(slot, until);
         Noted::New(slot)
     }
@@ -278,20 +284,23 @@ mod tests {
         Seen::new(KeyColumns::new(&batch(0..0).schema(), &["n".to_owned()]).unwrap())
     }
 
+    fn digests(seen: &mut Seen, values: std::ops::Range<i64>) -> Vec<u128> {
+        let (rows, mut digests) = (seen.rows(&batch(values.clone())).unwrap(), vec![7]);
+        seen.digests(&rows, 0..values.count(), &mut digests);
+        digests
+    }
+
     /// Whether each is new.
     fn note(seen: &mut Seen, values: std::ops::Range<i64>, until: impl Fn(i64) -> i64) -> Vec<bool> {
-        let rows = seen.rows(&batch(values.clone())).unwrap();
-        let note = |(row, value)| {
-            let digest = seen.digest(&rows, row);
-            match seen.note(digest, until(value)) {
-                Noted::New(slot) => {
-                    seen.note_change(slot);
-                    true
-                }
-                Noted::Known(..) => false,
+        let digests = digests(seen, values.clone());
+        let note = |(digest, value)| match seen.note(digest, until(value)) {
+            Noted::New(slot) => {
+                seen.note_change(slot);
+                true
             }
+            Noted::Known(..) => false,
         };
-        values.enumerate().map(note).collect()
+        digests.into_iter().zip(values).map(note).collect()
     }
 
     #[test]
@@ -306,8 +315,7 @@ mod tests {
         seen.cut(500 * SECOND).unwrap();
         assert_eq!(seen.len(), 500);
         // An end that has moved counts where it is now.
-        let rows = seen.rows(&batch(600..601)).unwrap();
-        let digest = seen.digest(&rows, 0);
+        let digest = digests(&mut seen, 600..601)[0];
         let Noted::Known(slot, end) = seen.note(digest, 0) else { panic!("it is known") };
         assert_eq!(end, 600 * SECOND);
         seen.set_until(slot, 2000 * SECOND);
@@ -352,12 +360,7 @@ mod tests {
 
     #[test]
     fn each_table_draws_a_key_of_its_own() {
-        let mut digests = std::collections::HashSet::new();
-        for _ in 0..100 {
-            let mut seen = seen();
-            let rows = seen.rows(&batch(7..8)).unwrap();
-            digests.insert(seen.digest(&rows, 0));
-        }
+        let digests: std::collections::HashSet<_> = (0..100).map(|_| digests(&mut seen(), 7..8)).collect();
         assert_eq!(digests.len(), 100);
     }
 }

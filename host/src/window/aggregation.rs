@@ -1,5 +1,6 @@
 //! The groups of one task: rows in, rows of complete or changed groups out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, BooleanBufferBuilder, TimestampMicrosecondArray, UInt32Array};
@@ -7,7 +8,7 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::error::ArrowError;
 
 use super::dedup::Dedup;
-use super::event_time::{Watermark, times};
+use super::event_time::{Row, Watermark, times};
 use super::groups::Touched;
 use super::{Carrier, Emit, Fold, NotCarried, Refused, Window, WindowOptions, session};
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
@@ -18,6 +19,10 @@ pub(super) const WINDOW_START: &str = "window_start";
 pub(super) const WINDOW_END: &str = "window_end";
 /// Groups given out in one call.
 const FINISH_ROWS: usize = 8192;
+/// Rows that go through each step together: what is noted of them stays in the nearest caches.
+const BLOCK_ROWS: usize = if cfg!(test) { 4 } else { 512 };
+/// Up to one row in so many goes to the fold though it counts for nothing: to copy all others takes longer.
+const SPARED: usize = 8;
 
 /// What became of the rows of a batch that a fold has no part in.
 #[derive(Debug, Default)]
@@ -197,49 +202,32 @@ impl Aggregation {
         let seen_rows = self.seen.as_mut().map(|seen| seen.begin(rows, before)).transpose().map_err(odd)?;
         let lateness = self.options.allowed_lateness_us;
         let window = self.options.window;
-        let judged = window.is_some() || self.seen.is_some();
         let (mut late, mut duplicates) = (Vec::new(), 0);
-        let (mut taken, mut numbers) = (Vec::with_capacity(rows.num_rows()), Vec::with_capacity(rows.num_rows()));
-        let (mut in_sessions, mut key) = (Vec::new(), Vec::new());
+        let (mut in_sessions, mut timely) = (Vec::new(), Vec::with_capacity(BLOCK_ROWS));
         self.touched.begin();
-        for row in 0..rows.num_rows() {
-            let time = times.map_or(0, |times| times.value(row));
-            // By the rows before it.
-            let watermark = self.watermark;
-            if judged {
-                self.watermark.saw(time);
-                let last_end = window.map_or(time + 1, |window| window.last_end(time));
-                if watermark.is_past(last_end, lateness) {
-                    late.push(row as u32);
-                    continue;
-                }
-                let until = last_end.saturating_add(lateness);
-                if let (Some(seen), Some(rows)) = (&mut self.seen, &seen_rows)
-                    && !seen.is_first(rows, row, until, watermark)
-                {
-                    duplicates += 1;
-                    continue;
-                }
+        for from in (0..rows.num_rows()).step_by(BLOCK_ROWS) {
+            self.judge(from..rows.num_rows().min(from + BLOCK_ROWS), times, &mut timely, &mut late);
+            if let (Some(seen), Some(seen_rows)) = (&mut self.seen, &seen_rows) {
+                let count = timely.len();
+                seen.keep_first(seen_rows, &mut timely, lateness);
+                duplicates += (count - timely.len()) as u64;
             }
-            let key = keys.get(row, &mut key);
-            let mut group = |span: Span| {
-                let (slot, is_new) = self.groups.keys.find_or_add(key, span);
-                taken.push(row as u32);
-                numbers.push(self.touched.number(slot, is_new));
-            };
             match window {
-                None => group(Span::ALWAYS),
-                Some(Window::Session { .. }) => in_sessions.push(session::Row { row, time_us: time, watermark }),
-                Some(window) => window.of(time).filter(|span| !watermark.is_past(span.end, lateness)).for_each(group),
+                Some(Window::Session { .. }) => in_sessions.append(&mut timely),
+                _ => self.touched.find(&mut self.groups, &keys, &timely, window, lateness),
             }
         }
+        let taken = self.touched.numbered();
         if let Some(Window::Session { gap_us }) = window {
             session::fold(&mut self.groups, rows, &keys, &in_sessions, gap_us, lateness, fold)?;
         } else if !taken.is_empty() {
-            self.touched.plain(&mut numbers);
-            // Each row once at most, and in their order: what stays in its place is copied as a whole.
+            // Each row once at most, and in their order: what stays in its place is copied as a whole, if at all.
             let once = matches!(window, None | Some(Window::Tumbling { .. }));
-            let taken = if once && taken.len() == rows.num_rows() {
+            let left_out = rows.num_rows().saturating_sub(taken.len());
+            let taken = if once && left_out == 0 {
+                Ok(rows.clone())
+            } else if once && left_out <= rows.num_rows() / SPARED {
+                self.touched.number_all(rows.num_rows());
                 Ok(rows.clone())
             } else if once {
                 let mut mask = BooleanBufferBuilder::new(rows.num_rows());
@@ -247,17 +235,43 @@ impl Aggregation {
                 taken.iter().for_each(|&row| mask.set_bit(row as usize, true));
                 filter_record_batch(rows, &BooleanArray::new(mask.finish(), None))
             } else {
-                take_record_batch(rows, &UInt32Array::from(taken))
+                take_record_batch(rows, &UInt32Array::from(taken.to_vec()))
             };
             let taken = taken.map_err(|error| {
                 self.touched.forget(&mut self.groups);
                 odd(error)
             })?;
-            self.touched.fold(&mut self.groups, &taken, &numbers, fold)?;
+            self.touched.fold(&mut self.groups, &taken, fold)?;
         }
         let late =
             if late.is_empty() { None } else { Some(take_record_batch(rows, &UInt32Array::from(late)).map_err(odd)?) };
         Ok(Folded { late, duplicates })
+    }
+
+    /// Tells rows that are late from those that aren't, in place of what `timely` held, and moves the watermark on.
+    fn judge(
+        &mut self,
+        rows: Range<usize>,
+        times: Option<&TimestampMicrosecondArray>,
+        timely: &mut Vec<Row>,
+        late: &mut Vec<u32>,
+    ) {
+        let judged = self.options.window.is_some() || self.seen.is_some();
+        timely.clear();
+        for row in rows {
+            let time_us = times.map_or(0, |times| times.value(row));
+            let last_end_us = self.options.window.map_or(time_us + 1, |window| window.last_end(time_us));
+            // By the rows before it.
+            let watermark = self.watermark;
+            if judged {
+                self.watermark.saw(time_us);
+                if watermark.is_past(last_end_us, self.options.allowed_lateness_us) {
+                    late.push(row as u32);
+                    continue;
+                }
+            }
+            timely.push(Row { row, time_us, last_end_us, watermark });
+        }
     }
 
     /// Moves event time on though no row says so. Returns whether that makes groups complete.

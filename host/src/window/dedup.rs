@@ -2,7 +2,7 @@
 
 use arrow::error::ArrowError;
 
-use super::event_time::Watermark;
+use super::event_time::{Row, Watermark};
 use crate::batch::{RecordBatch, Schema};
 use crate::state::{KeyColumns, KeyRows, Noted, Seen};
 
@@ -12,11 +12,13 @@ pub(super) struct Dedup {
     pub(super) seen: Seen,
     /// Slots of the batch at hand, and until when they were remembered before it; `None` for new ones.
     fresh: Vec<(u32, Option<i64>)>,
+    /// Of the rows at hand.
+    digests: Vec<u128>,
 }
 
 impl Dedup {
     pub(super) fn new(table: &Schema, columns: &[String]) -> Result<Self, ArrowError> {
-        Ok(Self { seen: Seen::new(KeyColumns::new(table, columns)?), fresh: Vec::new() })
+        Ok(Self { seen: Seen::new(KeyColumns::new(table, columns)?), fresh: Vec::new(), digests: Vec::new() })
     }
 
     /// Begins a batch: what is over by then is forgotten, so that no more is remembered in a long epoch than in a short one.
@@ -25,22 +27,29 @@ impl Dedup {
         self.seen.rows(rows)
     }
 
-    /// Whether a row is the first of its kind, at this watermark. It is remembered until `end_us` is past.
-    pub(super) fn is_first(&mut self, rows: &KeyRows, row: usize, end_us: i64, watermark: Watermark) -> bool {
-        let digest = self.seen.digest(rows, row);
-        match self.seen.note(digest, end_us) {
-            Noted::New(slot) => {
-                self.fresh.push((slot, None));
-                true
+    /// Leaves the rows that are the first of their kind, each at its watermark. They are remembered until they would be late.
+    pub(super) fn keep_first(&mut self, keys: &KeyRows, rows: &mut Vec<Row>, lateness_us: i64) {
+        let Self { seen, fresh, digests } = self;
+        // All digests first: the loops are short, so that the processor looks for several rows at a time.
+        seen.digests(keys, rows.iter().map(|row| row.row), digests);
+        let mut digests = digests.iter();
+        rows.retain(|row| {
+            let Some(&digest) = digests.next() else { return true };
+            let end_us = row.last_end_us.saturating_add(lateness_us);
+            match seen.note(digest, end_us) {
+                Noted::New(slot) => {
+                    fresh.push((slot, None));
+                    true
+                }
+                // Forgotten, only that it is still there.
+                Noted::Known(slot, until) if row.watermark.is_past(until, 0) => {
+                    seen.set_until(slot, end_us);
+                    fresh.push((slot, Some(until)));
+                    true
+                }
+                Noted::Known(..) => false,
             }
-            // Forgotten, only that it is still there.
-            Noted::Known(slot, until) if watermark.is_past(until, 0) => {
-                self.seen.set_until(slot, end_us);
-                self.fresh.push((slot, Some(until)));
-                true
-            }
-            Noted::Known(..) => false,
-        }
+        });
     }
 
     /// The batch was folded.
@@ -81,9 +90,10 @@ mod tests {
             let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
             for again in [false, true] {
                 let keys = dedup.begin(&rows, watermark).unwrap();
-                let until = (at + 1) * SECOND;
-                let first = (0..10).filter(|&row| dedup.is_first(&keys, row, until, watermark)).count();
-                assert_eq!(first, if again { 0 } else { 10 }, "at second {at}");
+                let row = |row| Row { row, time_us: at * SECOND, last_end_us: at * SECOND, watermark };
+                let mut rows: Vec<Row> = (0..10).map(row).collect();
+                dedup.keep_first(&keys, &mut rows, SECOND);
+                assert_eq!(rows.len(), if again { 0 } else { 10 }, "at second {at}");
                 watermark.saw(at * SECOND);
                 dedup.keep();
             }
@@ -101,9 +111,11 @@ mod tests {
         let at = |at_us| Watermark { at_us, delay_us: Some(0) };
         let judge = |dedup: &mut Dedup, rows_of: &[(usize, i64, i64)]| {
             let keys = dedup.begin(&rows, at(i64::MIN)).unwrap();
-            let judged: Vec<bool> =
-                rows_of.iter().map(|&(row, until, now)| dedup.is_first(&keys, row, until, at(now))).collect();
-            judged
+            let row = |&(row, until, now)| Row { row, time_us: 0, last_end_us: until, watermark: at(now) };
+            let mut first: Vec<Row> = rows_of.iter().map(row).collect();
+            dedup.keep_first(&keys, &mut first, 0);
+            let is_first = |&(row, ..): &(usize, i64, i64)| first.iter().any(|first| first.row == row);
+            rows_of.iter().map(is_first).collect::<Vec<bool>>()
         };
         assert_eq!(judge(&mut dedup, &[(0, 10, 0), (1, 10, 0), (2, 10, 0), (3, 30, 20)]), [true, false, true, true]);
         dedup.forget();

@@ -34,6 +34,17 @@ pub(super) struct Watermark {
     pub(super) delay_us: Option<i64>,
 }
 
+/// A row that isn't late.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) row: usize,
+    pub(super) time_us: i64,
+    /// See [`Window::last_end`]; without windows it holds for its own microsecond.
+    pub(super) last_end_us: i64,
+    /// As the rows before it left it.
+    pub(super) watermark: Watermark,
+}
+
 impl Watermark {
     /// Takes note of a row. Whether that row is late was decided before.
     pub(super) fn saw(&mut self, time_us: i64) {
@@ -57,8 +68,12 @@ impl Window {
             Self::Session { .. } => (0, 1),
         };
         let last = time_us - time_us.rem_euclid(slide);
-        // The earliest start whose window still holds the time.
-        let count = if size == 0 { 0 } else { (size - 1 - (time_us - last)).div_euclid(slide) + 1 };
+        let count = match self {
+            Self::Tumbling { .. } => 1,
+            // The earliest start whose window still holds the time.
+            Self::Hopping { .. } => (size - 1 - (time_us - last)).div_euclid(slide) + 1,
+            Self::Session { .. } => 0,
+        };
         (0..count).rev().map(move |back| {
             let start = last.saturating_sub(back.saturating_mul(slide));
             Span { start, end: start.saturating_add(size) }

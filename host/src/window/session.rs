@@ -5,19 +5,10 @@ use std::collections::HashMap;
 use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
 
-use super::event_time::Watermark;
+use super::event_time::Row;
 use super::{Fold, Refused};
 use crate::batch::RecordBatch;
 use crate::state::{Columns, KeyBytes, KeyRows, Span, Table};
-
-/// A row that isn't late.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) row: usize,
-    pub(super) time_us: i64,
-    /// As the rows before it left it.
-    pub(super) watermark: Watermark,
-}
 
 /// A session that the batch may touch.
 struct Session<'a> {
@@ -68,7 +59,7 @@ pub(super) fn fold<F: Fold>(
 /// Finds the session of each row, in their order. Only sessions with rows are returned.
 fn place<'a>(table: &Table, keys: &'a KeyBytes, taken: &[Row], gap_us: i64, lateness_us: i64) -> Vec<Session<'a>> {
     let mut by_key: HashMap<&[u8], Vec<Session<'a>>> = HashMap::new();
-    for (at, &Row { row, time_us, watermark }) in taken.iter().enumerate() {
+    for (at, &Row { row, time_us, watermark, .. }) in taken.iter().enumerate() {
         let key = keys.get(at);
         let sessions = by_key.entry(key).or_insert_with(|| {
             let known = |slot| Session { key, span: table.keys.span(slot), slots: vec![slot], rows: Vec::new() };

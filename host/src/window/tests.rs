@@ -2,6 +2,7 @@
 //! reading of the rules, row for row.
 
 mod apart;
+mod left_out;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
