@@ -5,6 +5,7 @@
 mod connect;
 mod plan;
 mod running;
+mod status;
 mod swap;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,8 @@ use crate::source::SourceError;
 use crate::worker::Worker;
 
 pub use plan::{Way, way};
-pub use running::{PipelineStatus, Running, State};
+pub use running::Running;
+pub use status::{PipelineStatus, State, TaskStatus};
 pub use swap::SwapError;
 
 /// How often the supervisor looks at what has no event.

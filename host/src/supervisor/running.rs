@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
+use super::status::{PipelineStatus, State, TaskStatus};
 use super::{Surroundings, connect};
 use crate::commit::{LogError, LogOptions, StoredState, TaskLog, folder};
 use crate::plugin::PluginError;
@@ -20,48 +19,6 @@ const GRACE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause: they double until the task commits again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-
-/// What a pipeline is at.
-#[derive(Debug, Clone, Serialize)]
-pub struct PipelineStatus {
-    /// Its name.
-    pub pipeline: String,
-    /// Whether it runs.
-    pub state: State,
-    /// SHA-256 of its plugins, in order.
-    pub plugins: Vec<String>,
-    /// Its plugins have to prove themselves yet, and go back by themselves if they don't.
-    pub on_probation: bool,
-    /// Its tasks on this instance, in the order of their names.
-    pub tasks: Vec<TaskStatus>,
-}
-
-/// Whether a pipeline runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It takes messages.
-    Running,
-    /// All that was there at the start has been committed.
-    CaughtUp,
-    /// It was asked to stop, and has committed what it had.
-    Stopped,
-    /// It can't go on, for this reason; nothing is lost.
-    Failed(String),
-}
-
-/// What a task is at.
-#[derive(Debug, Clone, Serialize)]
-pub struct TaskStatus {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// The offset after the last one that every reader sees.
-    pub committed: i64,
-    /// The offset after the last message taken.
-    pub position: i64,
-}
 
 /// What makes one part of a pipeline: before an exchange, behind it, or all of it where there is none.
 pub(super) struct Part {

@@ -59,7 +59,7 @@ macro_rules! adds {
                 kept.metres += later.metres;
                 kept.notes += &later.notes;
             }
-            fn finish<'a>(&'a self, (): (), kept: Kept) -> Trip {
+            fn finish(&self, (): (), kept: Kept) -> Trip {
                 Trip { metres: kept.metres }
             }
         }
