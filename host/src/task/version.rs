@@ -279,6 +279,13 @@ mod tests {
             assert_eq!(bad.judge(&before, LIMITS), Err(reason.to_owned()));
         }
         assert_eq!(stats(10_000, 0, 0, 3).judge(&stats(0, 0, 0, 1), LIMITS), Ok(()), "so did the one before");
+        let quick = stats(100_000, 0, 100, 0);
+        assert_eq!(
+            stats(100_000, 0, 300, 0).judge(&quick, ProbationLimits { max_slower: 1.0, ..LIMITS }),
+            Ok(()),
+            "nobody notices"
+        );
+        assert!(stats(100_000, 0, 301, 0).judge(&quick, LIMITS).is_err());
         assert_eq!(stats(10_000, 0, 3_001, 0).judge(&stats(9_999, 0, 1, 0), LIMITS), Ok(()), "hardly known");
     }
 

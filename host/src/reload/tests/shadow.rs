@@ -171,7 +171,7 @@ fn what_there_is_no_time_for_is_left_out() {
 
 #[test]
 fn a_slower_version_is_measured() {
-    let slow = "(local.set $left (i32.const 400))
+    let slow = "(local.set $left (i32.const 4000))
         (loop (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br_if 0 (local.get $left)))";
     let slow = each(slow).replacen("(local $at i32)", "(local $at i32) (local $left i32)", 1);
     let fast = transform(&each(""), "");
