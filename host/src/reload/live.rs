@@ -81,6 +81,12 @@ impl Keeper {
         on_probation: bool,
         shadow: Option<serde_json::Value>,
     ) -> Result<Outcome, String> {
+        // What is behind an exchange must not meet states that only the next version knows.
+        let states = |pipeline: &Pipeline| pipeline.aggregate().map(|aggregate| aggregate.state.clone());
+        let differ = |kept: &Kept| states(&kept.live) != states(&next);
+        if self.supervisor.versions(name).len() > 1 && self.kept.get(name).is_some_and(differ) {
+            return self.restart(name, next);
+        }
         let swap = &next.options().swap;
         let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
         let limits = Some(limits).filter(|_| on_probation && !swap.probation.is_zero());
