@@ -67,7 +67,7 @@ impl Numbers {
     fn send(&self, values: &[&[u8]]) {
         let producer = Cluster::shared().producer();
         for (i, value) in values.iter().enumerate() {
-            let key = (i % 2 == 0).then_some(&b"\xffkey"[..]);
+            let key = (i % 3 == 0).then_some(&b"\xffkey"[..]);
             let headers: [(&str, Option<&[u8]>); 2] = [("trace", Some(b"a b")), ("none", None)];
             let record = Record { key, value: Some(value), headers: &headers, partition: Some(0), ..Record::default() };
             producer.send(&self.topic, &record);
