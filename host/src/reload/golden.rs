@@ -117,7 +117,7 @@ fn aggregate(step: &AggregateStep, case: &Case) -> Result<(), String> {
     compare(case, &tables, &batches)
 }
 
-/// Without the plugin's path, which is said already.
+/// Why a plugin can't be opened as a case wants it.
 fn unopened(error: PluginError) -> String {
     format!("it can't be opened: {error}")
 }
