@@ -175,10 +175,12 @@ impl Running {
         }
     }
 
-    /// Gives all partitions back, which commits what they have, and leaves the group. Does nothing the second time.
+    /// Gives all partitions back, which commits what they have, and leaves the group. Whoever asks a second time waits for that, too:
+    /// the workers must not end before.
     pub(super) fn stop(&self) {
+        let mut consumer = lock(&self.consumer);
         if !self.stopping.swap(true, Ordering::Relaxed) {
-            lock(&self.consumer).stop();
+            consumer.stop();
             metrics::gauge!(crate::metrics::PIPELINE_UP, "pipeline" => self.name().to_owned()).set(0.0);
         }
     }

@@ -39,15 +39,16 @@ impl Supervisor {
             self.around.runtime.block_on(self.around.store.probe())?;
         }
         let parts = connect::connect(pipeline, &self.around)?;
+        // Whoever stops all comes before, or finds these here: no task is left to workers that have ended.
+        let mut running = self.running();
+        if self.is_stopping() {
+            return Ok(());
+        }
         for part in &parts {
             let of = |source| StartError::Source { pipeline: part.name().to_owned(), source };
             part.join().map_err(of)?;
         }
-        self.running().extend(parts.iter().cloned());
-        // It may have been told while these were connecting.
-        if self.is_stopping() {
-            parts.iter().for_each(|part| part.stop());
-        }
+        running.extend(parts);
         Ok(())
     }
 
