@@ -59,7 +59,7 @@ impl Texts {
     #[inline]
     fn push(&mut self, text: &[u8]) -> Result<(), Wrong> {
         let end = i32::try_from(self.bytes.len() + text.len()).map_err(|_| Wrong::TooLong)?;
-        append(&mut self.bytes, text);
+        self.bytes.extend_from_slice(text);
         self.offsets.push(end);
         Ok(())
     }
@@ -78,30 +78,6 @@ impl Texts {
         self.last_len = self.bytes.len();
         let offsets = mem::replace(&mut self.offsets, vec![0]);
         (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(mem::take(&mut self.bytes)))
-    }
-}
-
-/// Appends bytes. Most texts are short, and pieces of a fixed size are no calls; the last may go over the one before.
-#[inline]
-fn append(into: &mut Vec<u8>, text: &[u8]) {
-    match text.len() {
-        0..4 => text.iter().for_each(|&byte| into.push(byte)),
-        4..8 => append_pieces::<4>(into, text),
-        8..16 => append_pieces::<8>(into, text),
-        16..=64 => append_pieces::<16>(into, text),
-        _ => into.extend_from_slice(text),
-    }
-}
-
-/// Appends at least `N` bytes.
-#[inline]
-fn append_pieces<const N: usize>(into: &mut Vec<u8>, text: &[u8]) {
-    let end = into.len() + text.len();
-    let (pieces, rest) = text.as_chunks::<N>();
-    pieces.iter().for_each(|piece| into.extend_from_slice(piece));
-    if let (false, Some(last)) = (rest.is_empty(), text.last_chunk::<N>()) {
-        into.truncate(end - N);
-        into.extend_from_slice(last);
     }
 }
 
@@ -403,14 +379,6 @@ mod tests {
             let empty: ArrayRef = decode(&mut decoder, none).rows.batch.column(0).clone();
             assert_eq!(&empty, &new_empty_array(empty.data_type()));
         }
-    }
-
-    #[test]
-    fn texts_of_any_length_lie_end_to_end() {
-        let texts: Vec<Vec<u8>> = (0..200).map(|length| (0..length).map(|at| (length ^ at) as u8).collect()).collect();
-        let mut all = Vec::new();
-        texts.iter().for_each(|text| super::append(&mut all, text));
-        assert_eq!(all, texts.concat());
     }
 
     #[test]

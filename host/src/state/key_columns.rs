@@ -259,16 +259,6 @@ impl KeyOrder {
     pub fn cmp(&self, a: usize, b: usize) -> Ordering {
         self.0.as_ref().map_or(Ordering::Equal, |rows| rows.row(a).cmp(&rows.row(b)))
     }
-
-    /// What tells most keys apart: where those of two differ, the keys compare as they do.
-    pub fn prefix(&self, at: usize) -> u64 {
-        let row = self.0.as_ref().map(|rows| rows.row(at));
-        let bytes = row.as_ref().map_or(&[][..], AsRef::as_ref);
-        let mut prefix = [0; 8];
-        let length = bytes.len().min(prefix.len());
-        prefix[..length].copy_from_slice(&bytes[..length]);
-        u64::from_be_bytes(prefix)
-    }
 }
 
 /// A column out of keys.
@@ -383,8 +373,6 @@ mod tests {
         let mut places: Vec<usize> = (0..5).collect();
         places.sort_by(|&a, &b| order.cmp(a, b));
         assert_eq!(places, [3, 2, 4, 1, 0]);
-        assert!(places.windows(2).all(|pair| order.prefix(pair[0]) <= order.prefix(pair[1])));
-        assert!(order.prefix(places[0]) < order.prefix(places[4]));
     }
 
     #[test]

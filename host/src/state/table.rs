@@ -106,18 +106,12 @@ impl Table {
     /// None that Arrow should have.
     pub fn sorted(&self, slots: Vec<u32>, time: fn(Span) -> i64, keys_first: bool) -> Result<Vec<u32>, ArrowError> {
         let order = self.key_columns.order(slots.iter().filter_map(|&slot| self.keys.key(slot)))?;
-        // The keys themselves lie far apart: few of them are looked at.
-        let mut places: Vec<(u64, i64, u32)> = slots
-            .iter()
-            .zip(0..)
-            .map(|(&slot, place)| (order.prefix(place as usize), time(self.keys.span(slot)), place))
-            .collect();
-        places.sort_unstable_by(|a, b| {
-            let by_key = || a.0.cmp(&b.0).then_with(|| order.cmp(a.2 as usize, b.2 as usize));
-            let by_time = || a.1.cmp(&b.1);
-            if keys_first { by_key().then_with(by_time) } else { by_time().then_with(by_key) }
+        let mut places: Vec<usize> = (0..slots.len()).collect();
+        places.sort_unstable_by(|&a, &b| {
+            let (by_key, [a, b]) = (order.cmp(a, b), [a, b].map(|place| time(self.keys.span(slots[place]))));
+            if keys_first { by_key.then(a.cmp(&b)) } else { a.cmp(&b).then(by_key) }
         });
-        Ok(places.into_iter().map(|(.., place)| slots[place as usize]).collect())
+        Ok(places.into_iter().map(|place| slots[place]).collect())
     }
 
     /// The columns of a file: those of the key with `key.` before their names, `window_start`, `window_end`, `gone`, and the
