@@ -29,7 +29,7 @@ pub use newest::ask_for_newest;
 pub type Load<'a> = &'a mut dyn FnMut(&str) -> Result<Arc<Plugin>, PluginError>;
 
 /// A pipeline, ready to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pipeline {
     name: String,
     options: PipelineOptions,

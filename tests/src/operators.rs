@@ -139,6 +139,27 @@ fn pipelines_come_change_and_go_with_the_file() {
     numbers.expect_exactly_once(sent, &BTreeMap::from([(digest(&version(0)), 0)]));
 }
 
+/// What a configuration wants is taken as soon as it is there, though it wasn't when that was read.
+#[test]
+fn a_plugin_that_comes_after_the_configuration_that_names_it_goes_live() {
+    let numbers = Numbers::new(Place::local(), r#""automatic""#);
+    let mut host = numbers.config.run();
+    let sending = numbers.sending();
+    numbers.expect_rows_of(&mut host, &version(0));
+    let path = numbers.config.path();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("numbers.wasm", "later.wasm")).unwrap();
+    until(seconds(60), "the host to miss the plugin", || host.output().contains("later.wasm").then_some(()));
+    assert_eq!(numbers.versions(&host)["live"][0], digest(&version(0)).as_str());
+    std::fs::write(numbers.plugin.with_file_name("later.wasm"), version(1)).unwrap();
+    numbers.expect_live(&mut host, &version(1));
+    numbers.expect_rows_of(&mut host, &version(1));
+    let sent = sending.finish();
+    host.stop();
+    let versions = BTreeMap::from([(digest(&version(0)), 0), (digest(&version(1)), 1)]);
+    numbers.expect_exactly_once(sent, &versions);
+}
+
 /// With a host it goes live there; without one it is tried on what a simulated system sends.
 #[test]
 fn dev_builds_a_plugin_and_shows_what_it_does() {

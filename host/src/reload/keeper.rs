@@ -31,6 +31,8 @@ pub(super) struct Keeper {
     pub(super) supervisor: Arc<Supervisor>,
     pub(super) history: History,
     pub(super) kept: IndexMap<String, Kept>,
+    /// What the file says of them, whether or not that is live.
+    pub(super) wanted: IndexMap<String, PipelineOptions>,
 }
 
 /// What there is of one pipeline.
@@ -61,7 +63,9 @@ impl Keeper {
     ) -> Self {
         let (store, runtime) = supervisor.store();
         let history = History::new(store, runtime);
-        let mut keeper = Self { source, config, engine, history, supervisor, kept: IndexMap::new() };
+        let options = |pipeline: &Arc<Pipeline>| (pipeline.name().to_owned(), pipeline.options().clone());
+        let wanted = pipelines.iter().map(options).collect();
+        let mut keeper = Self { source, config, engine, history, supervisor, kept: IndexMap::new(), wanted };
         let events = keeper.history.events_of(pipelines.iter().map(|pipeline| pipeline.name()));
         for (pipeline, events) in pipelines.into_iter().zip(events) {
             keeper.begin(pipeline, events);
@@ -71,7 +75,7 @@ impl Keeper {
 
     /// The files that say what runs.
     pub(super) fn watched(&self) -> Vec<PathBuf> {
-        let plugins = self.kept.values().flat_map(|kept| files(&kept.live, &self.config.base));
+        let plugins = self.wanted.values().flat_map(|options| files(options, &self.config.base));
         std::iter::once(self.source.path.clone()).chain(plugins).collect()
     }
 
@@ -106,7 +110,7 @@ impl Keeper {
     pub(super) fn look_again(&mut self) {
         let mut changed = Vec::new();
         for kept in self.kept.values() {
-            for (file, digest) in files(&kept.live, &self.config.base).into_iter().zip(kept.live.digests()) {
+            for (file, digest) in files(kept.live.options(), &self.config.base).into_iter().zip(kept.live.digests()) {
                 if std::fs::read(&file).is_ok_and(|content| hex(&content) != digest) {
                     changed.push(file);
                 }
@@ -122,12 +126,13 @@ impl Keeper {
             let _ = self.reload();
             return;
         }
-        let of = |kept: &Kept| files(&kept.live, &self.config.base).iter().any(|file| changed.contains(file));
-        let names: Vec<String> = self.kept.iter().filter(|(_, kept)| of(kept)).map(|(name, _)| name.clone()).collect();
+        let of =
+            |options: &PipelineOptions| files(options, &self.config.base).iter().any(|file| changed.contains(file));
+        let changed = self.wanted.iter().filter(|(name, options)| self.kept.contains_key(*name) && of(options));
+        let names: Vec<String> = changed.map(|(name, _)| name.clone()).collect();
         for name in names {
-            let options = self.kept[&name].live.options().clone();
             // What becomes of it has been noted.
-            let _ = self.consider(&name, &options);
+            let _ = self.consider(&name);
         }
     }
 
@@ -168,17 +173,18 @@ impl Keeper {
         let changes = changes(&self.live_options(), &pipelines);
         count(crate::metrics::RELOADS, "taken");
         self.config = config;
+        self.wanted = pipelines;
         for change in &changes {
             tracing::info!("{change}");
             match change {
-                Change::Added { pipeline } => self.add(pipeline, &pipelines[pipeline]),
+                Change::Added { pipeline } => self.add(pipeline),
                 Change::Removed { pipeline } => {
                     self.supervisor.remove(pipeline);
                     self.kept.shift_remove(pipeline);
                 }
                 Change::Swapped { pipeline, .. } | Change::Restarted { pipeline, .. } => {
                     // What becomes of it has been noted.
-                    let _ = self.consider(pipeline, &pipelines[pipeline]);
+                    let _ = self.consider(pipeline);
                 }
                 Change::Refused { pipeline, reason } => {
                     tracing::error!(pipeline, reason, "the pipeline stays as it is");
@@ -186,10 +192,8 @@ impl Keeper {
             }
         }
         // Plugins may have changed as well.
-        for (name, options) in &pipelines {
-            if self.kept.contains_key(name) {
-                let _ = self.consider(name, options);
-            }
+        for name in self.kept.keys().cloned().collect::<Vec<_>>() {
+            let _ = self.consider(&name);
         }
         Ok(changes)
     }
@@ -258,8 +262,8 @@ impl Keeper {
     }
 
     /// Starts a pipeline that has come.
-    fn add(&mut self, name: &str, options: &PipelineOptions) {
-        let opened = Pipeline::open(name, options, &self.engine, &self.config.base);
+    fn add(&mut self, name: &str) {
+        let opened = Pipeline::open(name, &self.wanted[name], &self.engine, &self.config.base);
         let added = opened.map_err(|problems| in_words(&self.config, problems)).and_then(|pipeline| {
             let pipeline = Arc::new(pipeline);
             self.supervisor.add(&pipeline).map_err(|error| error.to_string())?;
@@ -353,7 +357,7 @@ impl Kept {
     fn show(&self, base: &Path) -> Shown {
         Shown {
             live: self.live.digests(),
-            files: files(&self.live, base),
+            files: files(self.live.options(), base),
             goes_back_to: self.probation.as_ref().and(self.before.as_ref()).map(|before| before.digests()),
             waiting: self.candidate.as_ref().filter(|(_, of)| *of == Outcome::Waiting).map(|(one, _)| one.digests()),
             events: self.events.clone(),
@@ -362,8 +366,7 @@ impl Kept {
 }
 
 /// The files of a pipeline's plugins, as they are configured.
-pub(super) fn files(pipeline: &Pipeline, base: &Path) -> Vec<PathBuf> {
-    let options = pipeline.options();
+pub(super) fn files(options: &PipelineOptions, base: &Path) -> Vec<PathBuf> {
     let aggregate = options.aggregate.iter().map(|aggregate| &aggregate.plugin);
     options.transform.iter().map(|transform| &transform.plugin).chain(aggregate).map(|file| base.join(file)).collect()
 }

@@ -18,8 +18,10 @@ use crate::task::ProbationLimits;
 
 impl Keeper {
     /// Opens what the files say a pipeline is now, and has it go live if it may.
-    pub(super) fn consider(&mut self, name: &str, options: &PipelineOptions) -> Result<Outcome, String> {
-        let Some(kept) = self.kept.get(name) else { return Err(format!("no pipeline `{name}` runs here")) };
+    pub(super) fn consider(&mut self, name: &str) -> Result<Outcome, String> {
+        let (Some(kept), Some(options)) = (self.kept.get(name), self.wanted.get(name)) else {
+            return Err(format!("no pipeline `{name}` runs here"));
+        };
         let live = Arc::clone(&kept.live);
         let candidate = match Pipeline::open(name, options, &self.engine, &self.config.base) {
             Ok(candidate) => Arc::new(candidate),
@@ -39,9 +41,6 @@ impl Keeper {
             let reason = "it was found to be no good; `rillgate plugin promote` takes it all the same".to_owned();
             tracing::info!(pipeline = name, plugins = ?candidate.digests(), reason, "the version stays out");
             return Err(reason);
-        }
-        if matches!(way(live.options(), candidate.options()), Way::Restart(_)) || self.has_failed(name) {
-            return self.restart(name, candidate);
         }
         let Examined { shadow, mut against, impossible } =
             examine(&live, &candidate, &self.supervisor.recent(name), false);
@@ -81,10 +80,7 @@ impl Keeper {
         on_probation: bool,
         shadow: Option<serde_json::Value>,
     ) -> Result<Outcome, String> {
-        // What is behind an exchange must not meet states that only the next version knows.
-        let states = |pipeline: &Pipeline| pipeline.aggregate().map(|aggregate| aggregate.state.clone());
-        let differ = |kept: &Kept| states(&kept.live) != states(&next);
-        if self.supervisor.versions(name).len() > 1 && self.kept.get(name).is_some_and(differ) {
+        if self.kept.get(name).is_some_and(|kept| self.must_restart(&kept.live, &next)) {
             return self.restart(name, next);
         }
         let swap = &next.options().swap;
@@ -107,6 +103,14 @@ impl Keeper {
         self.note(name, Some(&next), Outcome::Live, None, shadow);
         self.archive(&next);
         Ok(Outcome::Live)
+    }
+
+    /// Whether a version can't take over task by task.
+    fn must_restart(&self, live: &Pipeline, next: &Pipeline) -> bool {
+        let states = |pipeline: &Pipeline| pipeline.aggregate().map(|aggregate| aggregate.state.clone());
+        // What is behind an exchange must not meet states that only the next version knows.
+        let meets_others = self.supervisor.versions(live.name()).len() > 1 && states(live) != states(next);
+        meets_others || matches!(way(live.options(), next.options()), Way::Restart(_)) || self.has_failed(live.name())
     }
 
     /// Has a pipeline end in order and begin again with another version.
@@ -135,8 +139,8 @@ impl Keeper {
         let (candidate, outcome) = match kept.candidate.clone() {
             Some(candidate) => candidate,
             None => {
-                let options = kept.live.options().clone();
-                let opened = Pipeline::open(name, &options, &self.engine, &self.config.base);
+                let options = self.wanted.get(name).unwrap_or_else(|| kept.live.options());
+                let opened = Pipeline::open(name, options, &self.engine, &self.config.base);
                 let opened = opened.map_err(|problems| in_words(&self.config, problems))?;
                 if opened.digests() == kept.live.digests() {
                     return Err("no version waits".to_owned());
@@ -175,7 +179,11 @@ impl Keeper {
         if !impossible.is_empty() {
             return Err(impossible.join("; "));
         }
-        self.supervisor.swap(&next, None, true).map_err(|error| error.to_string())?;
+        if self.must_restart(&live, &next) {
+            self.restart(name, Arc::new((*next).clone().gone_back_to()))?;
+        } else {
+            self.supervisor.swap(&next, None, true).map_err(|error| error.to_string())?;
+        }
         if let Some(kept) = self.kept.get_mut(name) {
             kept.live = next;
             (kept.probation, kept.before) = (None, None);
@@ -188,16 +196,15 @@ impl Keeper {
     /// Puts a plugin in the place of one of a pipeline's, for all pipelines that have it.
     pub(super) fn push(&mut self, name: &str, index: usize, content: &[u8]) -> Answer {
         let kept = self.kept.get(name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
-        let all = files(&kept.live, &self.config.base);
+        let all = files(kept.live.options(), &self.config.base);
         let file = all.get(index).ok_or_else(|| format!("`{name}` has {} plugins, counted from 0", all.len()))?;
         replace(file, content).map_err(|error| format!("{} can't be replaced: {error}", file.display()))?;
-        let uses = |kept: &Kept| files(&kept.live, &self.config.base).contains(file);
+        let uses = |kept: &Kept| files(kept.live.options(), &self.config.base).contains(file);
         let names: Vec<String> =
             self.kept.iter().filter(|(_, kept)| uses(kept)).map(|(name, _)| name.clone()).collect();
         let mut outcomes = serde_json::Map::new();
         for name in names {
-            let options = self.kept[&name].live.options().clone();
-            let outcome = self.consider(&name, &options);
+            let outcome = self.consider(&name);
             let outcome = outcome.map_or_else(|reason| json!({ "refused": reason }), |outcome| json!(outcome));
             outcomes.insert(name, outcome);
         }

@@ -152,12 +152,16 @@ fn run(keeper: &mut keeper::Keeper, mut watcher: watch::Watcher, inbox: &Receive
     keeper.look_again();
     while !keeper.is_over() {
         let changed = watcher.wait(TICK);
+        let mut is_new = !changed.is_empty();
         while let Ok((command, tell)) = inbox.try_recv() {
             // Who asked may have gone.
             let _ = tell.send(keeper.obey(command));
+            is_new = true;
         }
         if !changed.is_empty() {
             keeper.files_changed(&changed);
+        }
+        if is_new {
             watcher.set(keeper.watched());
         }
         keeper.look_after();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::compare::TableDifference;
 use crate::task::is_slower;
 
-/// Speed is judged by no less than this of both versions.
+/// Speed is judged by no less than so many rows of both versions, and this time of the slower one.
 const JUDGED_ROWS: u64 = 1_000;
 const JUDGED_TIME: Duration = Duration::from_millis(1);
 /// Reasons that are kept of each kind.
@@ -92,10 +92,6 @@ impl Ran {
         self.timed_ns += took.as_nanos() as u64;
         self.ns_per_row = Some(self.timed_ns as f64 / self.timed_rows as f64);
     }
-
-    fn is_judged(&self) -> bool {
-        self.timed_rows >= JUDGED_ROWS && u128::from(self.timed_ns) >= JUDGED_TIME.as_nanos()
-    }
 }
 
 /// Keeps a reason that isn't there yet, if there is room.
@@ -116,9 +112,15 @@ impl Report {
         let sum = |of: fn(&TableDifference) -> u64| self.tables.iter().map(of).sum::<u64>();
         self.changed_share = share(sum(|table| table.changed), sum(|table| table.rows_old.max(table.rows_new)));
         self.slower = match (self.old.ns_per_row, self.new.ns_per_row) {
-            (Some(old), Some(new)) if self.old.is_judged() && self.new.is_judged() => Some(new / old),
+            (Some(old), Some(new)) if self.is_timed() => Some(new / old),
             _ => None,
         };
+    }
+
+    fn is_timed(&self) -> bool {
+        let (old, new) = (&self.old, &self.new);
+        let slower = Duration::from_nanos(old.timed_ns.max(new.timed_ns));
+        old.timed_rows.min(new.timed_rows) >= JUDGED_ROWS && slower >= JUDGED_TIME
     }
 
     /// Whether the new version may take over. What was not compared or measured is no reason against it.
@@ -269,12 +271,13 @@ mod tests {
     }
 
     #[test]
-    fn speed_is_judged_where_enough_was_timed_of_both() {
+    fn speed_is_judged_where_enough_was_timed() {
         for (rows, old, new, judged) in [
             (1_000, 1_000, 9_000, true),
             (999, 1_000, 9_000, false),
-            (1_000, 999, 9_000, false),
-            (1_000, 9_000, 999, false),
+            (1_000, 1, 1_000, true),
+            (1_000, 1_000, 1, true),
+            (1_000, 999, 999, false),
         ] {
             let mut report = Report::default();
             report.old.time(rows, Duration::from_micros(old));
