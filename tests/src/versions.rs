@@ -1,4 +1,4 @@
-//! A plugin in the place of another, between two runs of a host: what the one before counted is carried over or refused, and no count is
+//! A plugin in the place of another, between two runs of a host and while it runs: what the one before counted is carried over or refused, and no count is
 //! off by one.
 
 use std::collections::BTreeMap;
@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::entries::{AGAIN, Entries, STATIONS, expected};
-use support::host::Config;
+use super::entries::{AGAIN, Entries, STATIONS, Sending, expected};
+use super::numbers::digest;
+use support::host::{Config, Host};
 use support::reader::Reader;
 use support::servers::{clone, target, unique};
 use support::store::Place;
-use support::wait::seconds;
+use support::wait::{seconds, until};
 
 /// The first version, and those after it, from `tests/versions`.
 fn version(name: &str) -> PathBuf {
@@ -151,4 +152,64 @@ fn states_go_over_to_another_version_behind_an_exchange() {
         assert_eq!(changing.counts(), expected(sent), "{name}");
         config.verify();
     }
+}
+
+/// While records flow: with the same columns in its states, with more, back again, and with others. And the host dies once.
+#[test]
+fn states_go_over_to_another_version_while_records_flow() {
+    let aggregate = r#"time = "at", delay = "29s", dedup = ["id"], exchange = "none""#;
+    let changing = Changing::new(Entries::new("flowing"), aggregate);
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("counts.wasm");
+    let config = changing.with("first", "");
+    let text = std::fs::read_to_string(config.path()).unwrap();
+    let text = text.replace(&version("first").display().to_string(), &plugin.display().to_string());
+    std::fs::write(config.path(), text).unwrap();
+    // Another version that keeps the same: a component may have any sections of names of their own.
+    let same = [&std::fs::read(version("first")).unwrap()[..], b"\0\x02\x01v"].concat();
+    let [first, wider, migrating] = ["first", "wider", "migrating"].map(|name| std::fs::read(version(name)).unwrap());
+
+    std::fs::write(&plugin, &first).unwrap();
+    let sending = Sending::start(&changing.entries);
+    let mut host = config.run();
+    let path = format!("/api/v1/pipelines/{}", changing.entries.topic);
+    let goes_live = |host: &mut Host, plugin: &[u8]| {
+        let digest = digest(plugin);
+        let what = format!("{digest} to go live; it wrote:\n{}", host.output());
+        until(seconds(60), &what, || {
+            host.expect_running();
+            let versions: Value = serde_json::from_str(&host.ask("GET", &format!("{path}/versions"), &[]).1).unwrap();
+            (versions["live"][0] == digest.as_str()).then_some(())
+        });
+        let files = changing.place.list(&changing.table).len();
+        until(seconds(60), "files of that version", || {
+            host.expect_running();
+            (changing.place.list(&changing.table).len() > files + 6).then_some(())
+        });
+    };
+    goes_live(&mut host, &first);
+    for next in [&same, &wider] {
+        std::fs::write(&plugin, next).unwrap();
+        goes_live(&mut host, next);
+    }
+    assert_eq!(host.ask("POST", &format!("{path}/rollback"), &[]).0, 200);
+    goes_live(&mut host, &same);
+    assert_eq!(host.ask("POST", &format!("{path}/promote"), &[]).0, 200);
+    host.kill();
+    let mut host = config.run();
+    goes_live(&mut host, &wider);
+    std::fs::write(&plugin, &migrating).unwrap();
+    goes_live(&mut host, &migrating);
+
+    let sent = sending.finish();
+    until(seconds(120), "all to be counted", || {
+        host.expect_running();
+        (changing.counts() == expected(sent)).then_some(())
+    });
+    let said = host.stop();
+    assert_eq!(said.matches("assigned").count(), 1, "partitions moved:\n{said}");
+    config.verify();
+    assert_eq!(changing.counts(), expected(sent));
+    let counted = |state: &Value| number(state, "dozens").unwrap() * 12 + number(state, "rest").unwrap();
+    assert_eq!(changing.states(&config).iter().map(counted).sum::<u64>(), expected(sent).values().sum::<u64>());
 }

@@ -4,7 +4,8 @@
 //! is a plugin that was live. No pipeline is called so. Nothing here is needed to read or write a table: what can't be kept is
 //! logged.
 
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -13,6 +14,7 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::commit::Store;
 
@@ -20,6 +22,8 @@ use crate::commit::Store;
 pub(super) const EVENTS: usize = 100;
 /// Plugins of a pipeline that are kept beside those that are live.
 const VERSIONS: usize = 10;
+/// How long an operator waits for an event to be kept.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests at once.
 const AT_ONCE: usize = 8;
 
@@ -71,18 +75,19 @@ pub struct Event {
 pub struct History {
     store: Store,
     runtime: Handle,
+    last: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl History {
     /// Of pipelines whose control files go to `store`. `runtime` does the requests.
     pub fn new(store: &Store, runtime: &Handle) -> Self {
-        Self { store: store.clone(), runtime: runtime.clone() }
+        Self { store: store.clone(), runtime: runtime.clone(), last: Arc::default() }
     }
 
-    /// Keeps an event. Returns at once.
+    /// Keeps an event. Returns at once; [`History::written`] waits until it is there.
     pub fn note(&self, event: Event) {
         let this = self.clone();
-        self.runtime.spawn(async move {
+        let written = self.runtime.spawn(async move {
             let folder = format!("_rillgate/@swaps/{}", event.pipeline);
             let noted = async {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -98,6 +103,19 @@ impl History {
                 tracing::warn!(pipeline = event.pipeline, %error, "can't keep what became of a version");
             }
         });
+        *self.last() = Some(written);
+    }
+
+    /// Waits until what was noted last is in the store, so that a host that dies now begins with it; but not for long. Blocks.
+    pub fn written(&self) {
+        if let Some(written) = self.last().take() {
+            // Where it isn't, that was logged, or will be.
+            let _ = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, written).await });
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a plugin that is live, as it is in its file now: if that has another digest it is on its way out. Returns at once.

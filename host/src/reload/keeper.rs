@@ -84,6 +84,13 @@ impl Keeper {
     }
 
     pub(super) fn obey(&mut self, command: Command) -> Answer {
+        let answer = self.answer(command);
+        // What was done must be known to a host that starts in this one's place.
+        self.history.written();
+        answer
+    }
+
+    fn answer(&mut self, command: Command) -> Answer {
         match command {
             Command::Reload => self.reload().map(|changes| json!({ "changes": changes })),
             Command::Plan(text) => self.plan(&text),

@@ -159,13 +159,13 @@ impl Keeper {
     pub(super) fn roll_back(&mut self, name: &str, to: Option<&str>) -> Result<(), String> {
         let kept = self.kept.get(name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
         let live = Arc::clone(&kept.live);
-        let digests = match (to, &kept.before) {
-            (None, Some(before)) => before.digests(),
-            (None, None) => {
+        let digests = match to {
+            // Whether or not that had proved itself.
+            None => {
                 let earlier = kept.events.iter().rev().map(|event| &event.live).find(|past| **past != live.digests());
                 earlier.cloned().ok_or("there was no other version before")?
             }
-            (Some(prefix), _) => {
+            Some(prefix) => {
                 let named = |event: &&Event| event.live.iter().any(|digest| digest.starts_with(prefix));
                 let found = kept.events.iter().rfind(named).map(|event| event.live.clone());
                 found.ok_or_else(|| format!("no plugin whose digest begins with {prefix} was live"))?
