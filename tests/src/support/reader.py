@@ -18,7 +18,9 @@ import pyarrow.parquet
 
 READ = {
     "parquet": "read_parquet('{}', hive_partitioning = true, filename = true)",
-    "csv": "read_csv('{}', hive_partitioning = true, filename = true)",
+    # A date in one file needn't look like one in the next: text it stays.
+    "csv": "read_csv('{}', hive_partitioning = true, filename = true, "
+    "auto_type_candidates = ['BIGINT', 'DOUBLE', 'TIMESTAMP', 'VARCHAR'])",
     "jsonl": "read_json('{}', format = 'newline_delimited', hive_partitioning = true, filename = true)",
 }
 
