@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod avro;
+mod backlog;
 mod bad_input;
 mod bad_plugins;
 mod check;

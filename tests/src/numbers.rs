@@ -22,6 +22,8 @@ pub const TABLE: &str = "tables/numbers";
 pub const STEP: u64 = 1_000_000_000;
 /// Records in a burst, 50 times a second.
 pub const BURST: u64 = 300;
+/// Records that are there before the host starts: more of each partition than librdkafka fetches ahead.
+pub const BACKLOG: u64 = PARTITIONS * 150_000;
 
 /// A topic of records `{"n": <i>, "id": "r<i>"}`, and a pipeline through the plugin in a file that changes.
 pub struct Numbers {
@@ -109,13 +111,13 @@ impl Numbers {
 
     /// Sends records until it is told to finish.
     pub fn sending(&self) -> Producing {
-        self.sending_by(BURST)
+        self.sending_after(0)
     }
 
-    /// The same, 50 times a second so many.
-    pub fn sending_by(&self, burst: u64) -> Producing {
+    /// The same once so many are there: returns when they are.
+    pub fn sending_after(&self, backlog: u64) -> Producing {
         let (topic, producer) = (self.topic.clone(), Cluster::shared().producer());
-        Producing::by(burst, move |records| {
+        Producing::by(backlog, BURST, move |records| {
             for i in records {
                 let value = format!(r#"{{"n":{i},"id":"r{i}"}}"#).into_bytes();
                 let partition = Some((i % PARTITIONS) as i32);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::guests::guest;
-use super::numbers::{Numbers, PARTITIONS, Write, digest, version, version_that};
+use super::numbers::{BACKLOG, Numbers, PARTITIONS, Write, digest, version, version_that};
 use support::host::Host;
 use support::servers::clone;
 use support::store::Place;
@@ -194,9 +194,9 @@ fn hosts_of_a_group_may_have_different_versions() {
 #[test]
 fn a_thousand_swaps_leave_the_memory_as_it_was() {
     let numbers = Numbers::new(Place::local(), r#"{ shadow = "1000 rows", probation = "0s" }"#);
+    // With a backlog first: what tasks keep once they were busy is there before anything is looked at.
+    let sending = numbers.sending_after(BACKLOG);
     let mut host = numbers.config.run();
-    // A trickle: what librdkafka fetches ahead where the host is busy is not what is looked at.
-    let sending = numbers.sending_by(12);
     numbers.expect_rows_of(&mut host, &version(0));
     let mut memory = Vec::new();
     for swap in 1..=1000 {
@@ -208,7 +208,7 @@ fn a_thousand_swaps_leave_the_memory_as_it_was() {
         }
     }
     println!("memory in MiB after each hundred of 1,000 swaps: {memory:?}");
-    let (early, late) = (memory[2], memory[9]);
+    let (early, late) = (memory[1], memory[9]);
     assert!(late <= early + early / 4, "{memory:?} MiB");
     let sent = sending.finish();
     host.stop();

@@ -41,7 +41,7 @@ pub fn measure(cluster: &Cluster) {
     let path = config.path();
     let host = Host::start(&["run", "--config", path.to_str().expect("a path that is text")]);
     let (producer, to) = (cluster.producer(), topic.clone());
-    let sending = Producing::by(BURST, move |records| {
+    let sending = Producing::by(0, BURST, move |records| {
         let (mut numbers, mut value) = (common::Numbers(records.start), Vec::new());
         for i in records {
             record::write(&mut value, i, &mut numbers);

@@ -186,14 +186,17 @@ impl Producing {
     /// Begins with record 0; 50 times a second, if not less often, this many.
     pub fn paced(flow: &Flow, burst: u64) -> Self {
         let (flow, producer) = (flow.clone(), flow.cluster.producer());
-        Self::by(burst, move |records| flow.send(&producer, records))
+        Self::by(0, burst, move |records| flow.send(&producer, records))
     }
 
-    /// The same with records of another kind: `send` returns when the broker has them.
-    pub fn by(burst: u64, send: impl Fn(Range<u64>) + Send + 'static) -> Self {
+    /// The same with records of another kind, the first `backlog` of them at once: `send` returns when the broker has them.
+    pub fn by(backlog: u64, burst: u64, send: impl Fn(Range<u64>) + Send + 'static) -> Self {
+        if backlog > 0 {
+            send(0..backlog);
+        }
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let mut sent = 0;
+            let mut sent = backlog;
             // The pace leaves the others some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                 send(sent..sent + burst);
