@@ -182,10 +182,12 @@ fn dev_builds_a_plugin_and_shows_what_it_does() {
     assert!(shown.contains(&format!("{}: live", numbers.topic)), "{shown}");
     numbers.expect_live(&mut host, &version(3));
     let is_shown = |shown: &str, n: u64| shown.contains(&format!(r#"> main: {{"n":{n},"id":"r{}"}}"#, n % STEP));
-    let of_three =
+    let mut of_three =
         shown.lines().filter_map(|line| line.split_once("> main: {\"n\":")?.1.split(',').next()?.parse::<u64>().ok());
-    assert!(of_three.clone().any(|n| n > 3 * STEP && is_shown(&shown, n)), "{shown}");
-    assert!(shown.contains("ns a row, over"), "{shown}");
+    let n = of_three.find(|n| *n > 3 * STEP && is_shown(&shown, *n)).unwrap_or_else(|| panic!("{shown}"));
+    let by_the_one_before = format!(r#"< main: {{"n":{},"id":"r{}"}}"#, n % STEP, n % STEP);
+    assert!(shown.contains(&by_the_one_before), "{by_the_one_before} in {shown}");
+    assert!(shown.contains("ns a row, over") && shown.contains("ns by the version before"), "{shown}");
     let sent = sending.finish();
     host.stop();
 

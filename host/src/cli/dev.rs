@@ -215,7 +215,9 @@ fn alone(args: &DevArgs, config: &Config, content: &[u8], artifact: &Path) -> Re
     if decoded.batch.num_rows() == 0 {
         return Err("no message could be decoded".to_owned());
     }
-    let sampled = sample(&pipeline, &decoded, BatchTime::default(), SHOWN)?;
+    // What the pipeline has now, if it can be opened.
+    let before = Pipeline::open(&args.pipeline, options, &engine, &config.base).ok();
+    let sampled = sample(&pipeline, before.as_ref(), &decoded, BatchTime::default(), SHOWN)?;
     serde_json::to_value(sampled).map_err(|error| error.to_string())
 }
 
@@ -228,24 +230,34 @@ fn simulated(topics: &[String]) -> Result<MemoryMessages, String> {
     Ok(MemoryMessages::from_values(topic, records.map(|record| record.value)))
 }
 
-/// Input and output side by side.
+/// Each row, and what came of it: `>` by this version, `<` by the one before where that made something else.
 fn print(shown: &Value) {
-    for row in shown["rows"].as_array().into_iter().flatten() {
-        println!("  {}", row["input"]);
-        if let Some(reason) = row["dead"].as_str() {
-            println!("    x dead letter: {reason}");
+    let (now, before) = (&shown["now"], &shown["before"]);
+    for (index, input) in shown["inputs"].as_array().into_iter().flatten().enumerate() {
+        println!("  {input}");
+        let (made, made_before) = (&now["rows"][index], &before["rows"][index]);
+        if !before.is_null() && made_before != made {
+            print_made(made_before, '<');
         }
-        let outputs = row["output"].as_object();
-        for (output, rows) in outputs.into_iter().flatten() {
-            rows.as_array().into_iter().flatten().for_each(|row| println!("    > {output}: {row}"));
-        }
-        if row["dead"].is_null() && outputs.is_none_or(serde_json::Map::is_empty) {
-            println!("    > nothing");
-        }
+        print_made(made, '>');
     }
-    for group in shown["groups"].as_array().into_iter().flatten() {
-        println!("  = {group}");
+    if !before.is_null() && before["groups"] != now["groups"] {
+        before["groups"].as_array().into_iter().flatten().for_each(|group| println!("  < {group}"));
     }
-    let (count, time) = (&shown["count"], shown["ns_per_row"].as_f64().unwrap_or_default());
-    println!("{time:.0} ns a row, over {count} rows");
+    now["groups"].as_array().into_iter().flatten().for_each(|group| println!("  > {group}"));
+    let (count, time) = (&shown["count"], now["ns_per_row"].as_f64().unwrap_or_default());
+    let time_before = before["ns_per_row"].as_f64().map(|time| format!("; {time:.0} ns by the version before"));
+    println!("{time:.0} ns a row, over {count} rows{}", time_before.unwrap_or_default());
+}
+
+fn print_made(made: &Value, sign: char) {
+    let outputs = made["output"].as_object();
+    for (output, rows) in outputs.into_iter().flatten() {
+        rows.as_array().into_iter().flatten().for_each(|row| println!("    {sign} {output}: {row}"));
+    }
+    match made["dead"].as_str() {
+        Some(reason) => println!("    {sign} dead letter: {reason}"),
+        None if outputs.is_none_or(serde_json::Map::is_empty) => println!("    {sign} nothing"),
+        None => {}
+    }
 }

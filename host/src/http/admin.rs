@@ -3,7 +3,7 @@
 //! | method and path | what it does |
 //! |---|---|
 //! | `GET /api/v1/pipelines/{name}/versions` | which versions there are, and what became of those before |
-//! | `GET /api/v1/pipelines/{name}/sample` | what the live version makes of some of the newest rows |
+//! | `GET /api/v1/pipelines/{name}/sample` | what the live version makes of some of the newest rows, and what the one before it does |
 //! | `POST /api/v1/pipelines/{name}/promote` | has the version go live that waits, or that did not pass |
 //! | `POST /api/v1/pipelines/{name}/rollback?to=` | has the version before be live again, or that of a plugin's digest |
 //! | `POST /api/v1/pipelines/{name}/plugins/{index}` | puts the plugin in the body in the place of this one |

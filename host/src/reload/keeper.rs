@@ -103,7 +103,7 @@ impl Keeper {
                 let kept = self.kept.get(&name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
                 let newest = self.supervisor.recent(&name).pop();
                 let (rows, now) = newest.ok_or("no rows have come yet; or `shadow` says that none are kept")?;
-                let sampled = sample(&kept.live, &rows, now, SAMPLED)?;
+                let sampled = sample(&kept.live, kept.before.as_deref(), &rows, now, SAMPLED)?;
                 serde_json::to_value(sampled).map_err(|error| error.to_string())
             }
             Command::Show(name) => {

@@ -76,7 +76,7 @@ pub enum Command {
     Push(String, usize, Vec<u8>),
     /// Say which versions there are.
     Show(String),
-    /// Say what the version that is live makes of the newest rows.
+    /// Say what the version that is live makes of the newest rows, and what the one before it does.
     Sample(String),
 }
 

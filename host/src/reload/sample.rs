@@ -1,4 +1,4 @@
-//! What a version makes of some rows, one by one, for the person who writes it.
+//! What a version makes of some rows, one by one, beside what the one before it makes of them, for the person who writes it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,39 +12,66 @@ use crate::batch::{RecordBatch, Rows};
 use crate::pipeline::Pipeline;
 use crate::plugin::{BatchTime, Dead};
 
-/// What a version makes of some rows.
-#[derive(Debug, Default, Serialize)]
+/// What versions make of some rows.
+#[derive(Debug, Serialize)]
 pub struct Sample {
-    /// Some rows, and what came of each.
-    pub rows: Vec<SampledRow>,
+    /// Some rows as they were decoded.
+    pub inputs: Vec<Value>,
+    /// Rows in the batch that they are from.
+    pub count: usize,
+    /// What came of them.
+    pub now: Made,
+    /// What comes of them by the version before, where there is one that takes such rows.
+    pub before: Option<Made>,
+}
+
+/// What a version makes of a batch.
+#[derive(Debug, Default, Serialize)]
+pub struct Made {
+    /// What came of each of the rows shown.
+    pub rows: Vec<MadeOfRow>,
     /// What came of all rows of the batch in groups, where they are aggregated: some of it.
     pub groups: Vec<Value>,
-    /// Rows in the batch.
-    pub count: usize,
     /// What a row of the batch takes in the transforms, nanoseconds.
     pub ns_per_row: f64,
 }
 
-/// A row, and what came of it.
-#[derive(Debug, Serialize)]
-pub struct SampledRow {
-    /// As it was decoded.
-    pub input: Value,
+/// What came of a row.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct MadeOfRow {
     /// Rows by output.
     pub output: BTreeMap<String, Vec<Value>>,
     /// Why it is a dead letter, if it is one.
     pub dead: Option<String>,
 }
 
-/// Runs a batch through instances of its own; `shown` rows of it one by one.
+/// Runs a batch through instances of its own, of both versions; `shown` rows of it one by one.
 ///
 /// # Errors
-/// A plugin fails in `open` that didn't before, or goes on no more.
-pub fn sample(pipeline: &Pipeline, batch: &Rows, now: BatchTime, shown: usize) -> Result<Sample, String> {
+/// A plugin of the version fails in `open` that didn't before, or goes on no more. What the version before does is left out then.
+pub fn sample(
+    pipeline: &Pipeline,
+    before: Option<&Pipeline>,
+    batch: &Rows,
+    now: BatchTime,
+    shown: usize,
+) -> Result<Sample, String> {
+    let rows = (0..batch.batch.num_rows().min(shown)).map(|index| batch.batch.slice(index, 1));
+    let inputs: Result<_, String> = rows.map(|row| Ok(shown_of(&[row], 1)?.pop().unwrap_or_default())).collect();
+    let takes_them = |before: &&Pipeline| before.input() == pipeline.input();
+    Ok(Sample {
+        inputs: inputs?,
+        count: batch.batch.num_rows(),
+        now: made(pipeline, batch, now, shown)?,
+        before: before.filter(takes_them).and_then(|before| made(before, batch, now, shown).ok()),
+    })
+}
+
+fn made(pipeline: &Pipeline, batch: &Rows, now: BatchTime, shown: usize) -> Result<Made, String> {
     let mut plugins = pipeline.open_plugins().map_err(|error| error.to_string())?;
     let names: Vec<String> = plugins.chain.tables().iter().map(|table| table.name.clone()).collect();
-    let mut sample = Sample { count: batch.batch.num_rows(), ..Sample::default() };
-    for index in 0..sample.count.min(shown) {
+    let mut made = Made::default();
+    for index in 0..batch.batch.num_rows().min(shown) {
         let one = Rows { batch: batch.batch.slice(index, 1), origin: vec![0] };
         let mut dead: Vec<Dead> = Vec::new();
         let tables =
@@ -52,8 +79,7 @@ pub fn sample(pipeline: &Pipeline, batch: &Rows, now: BatchTime, shown: usize) -
         let of_table =
             |(name, batches): (&String, Vec<RecordBatch>)| Ok((name.clone(), shown_of(&batches, usize::MAX)?));
         let output: Result<BTreeMap<_, _>, String> = names.iter().zip(tables).map(of_table).collect();
-        sample.rows.push(SampledRow {
-            input: shown_of(&[one.batch], 1)?.pop().unwrap_or_default(),
+        made.rows.push(MadeOfRow {
             output: output?.into_iter().filter(|(_, rows)| !rows.is_empty()).collect(),
             dead: dead.pop().map(|dead| dead.reason),
         });
@@ -62,15 +88,15 @@ pub fn sample(pipeline: &Pipeline, batch: &Rows, now: BatchTime, shown: usize) -
     let began = Instant::now();
     let tables = plugins.chain.apply(batch, now, &mut |_, _| Ok(()), &mut Vec::new());
     let tables = tables.map_err(|error| error.to_string())?;
-    sample.ns_per_row = began.elapsed().as_nanos() as f64 / sample.count.max(1) as f64;
+    made.ns_per_row = began.elapsed().as_nanos() as f64 / batch.batch.num_rows().max(1) as f64;
     if let (Some(step), Some(plugin)) = (pipeline.aggregate(), &mut plugins.aggregate) {
         let mut groups = Groups::new(&step.window, &step.rows, &step.state)?.of_any_time();
         for rows in &tables[0] {
             groups.fold(rows, plugin, now).map_err(|refusal| format!("{refusal:?}"))?;
         }
-        sample.groups = shown_of(&groups.finish(plugin, now)?, shown)?;
+        made.groups = shown_of(&groups.finish(plugin, now)?, shown)?;
     }
-    Ok(sample)
+    Ok(made)
 }
 
 fn shown_of(batches: &[RecordBatch], shown: usize) -> Result<Vec<Value>, String> {
