@@ -114,12 +114,14 @@ impl Session<'_> {
                 let time = self.random_ms(0, 1500);
                 self.pass(time);
                 self.kill(i);
+                self.kill_another();
             }
             KillAtStep => {
                 let i = self.any();
                 let trapped = self.at_a_step(i, |pid| signal(pid, "KILL"), false);
                 self.tell(&trapped);
                 self.kill(i);
+                self.kill_another();
             }
             KillStarting => {
                 let i = self.free_place();
@@ -168,6 +170,17 @@ impl Session<'_> {
         let ended = self.hosts[i].take().expect("a running instance").kill();
         assert_eq!(ended.code, None, "it had ended by itself:\n{}", ended.output);
         self.killed(i, ended.output);
+    }
+
+    /// Kills another instance, if there is one, while it finds out that the first is gone, or takes over what that had.
+    fn kill_another(&mut self) {
+        if self.running().is_empty() {
+            return;
+        }
+        let i = self.any();
+        let time = self.random_ms(0, 4000);
+        self.pass(time);
+        self.kill(i);
     }
 
     /// Counts at which steps the tasks of a killed instance were.

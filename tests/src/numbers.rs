@@ -36,6 +36,11 @@ pub struct Numbers {
 
 /// Version `v`, which does this beside.
 pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
+    version_with(v, code, "", in_apply, "")
+}
+
+/// The same with more places at which it does something.
+pub fn version_with(v: u64, code: &str, in_open: &str, in_apply: &str, after_apply: &str) -> Vec<u8> {
     let add = format!(
         "(local $row i32) (local $at i32) (local $i i32)
          {in_apply}
@@ -47,7 +52,7 @@ pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
            (br $next)))",
         v * STEP
     );
-    let code = code.to_owned() + &guest::identity("", &add, "");
+    let code = code.to_owned() + &guest::identity(in_open, &add, after_apply);
     guest::Guest { code: &code, ..guest::Guest::default() }.build()
 }
 
@@ -89,7 +94,7 @@ impl Numbers {
             "[pipeline.{topic}]\ntopic = \"{topic}\"\ndecode = {{ format = \"json\" }}\n\
              columns = {{ n = {{ type = \"int64\", nullable = false }}, id = {{ type = \"utf8\", nullable = false }} }}\n\
              transform = [{{ plugin = '{}', limits = {{ memory = \"16MiB\", time = \"500ms\" }} }}]\nswap = {swap}\n\
-             sink = {{ table = \"{TABLE}\", every = \"2s\" }}\n",
+             sink = {{ table = \"{TABLE}\", every = \"1s\" }}\n",
             plugin.display()
         );
         let config = Config::new(&Cluster::shared(), &place, &pipeline);

@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::guests::guest;
-use super::numbers::{BACKLOG, Numbers, PARTITIONS, Write, digest, version, version_that};
+use super::numbers::{BACKLOG, Numbers, PARTITIONS, Write, digest, version, version_that, version_with};
 use support::host::Host;
 use support::servers::clone;
 use support::store::Place;
 use support::wait::{seconds, until};
+
+/// Rows of a batch that a version rejects which is no good.
+const REJECTED: u64 = 16;
 
 /// Quantiles of a histogram of a host.
 fn quantiles(host: &Host, metric: &str) -> BTreeMap<String, f64> {
@@ -110,13 +113,31 @@ fn what_is_no_good_stays_out_or_goes_back_by_itself() {
     numbers.write(&plugin, Write::InPlace);
     let reason = numbers.expect_outcome(&mut host, &plugin, "refused");
     assert!(reason.contains("times as long"), "{reason}");
+    // Its `n` is a float64.
+    let plugin = version_with(7, "", "(i32.store8 offset=8 (local.get $fields) (i32.const 4))", "", "");
+    numbers.write(&plugin, Write::Rename);
+    let reason = numbers.expect_outcome(&mut host, &plugin, "refused");
+    assert_eq!(reason, "the column `n` of `main` was Int64 and would be Float64");
     assert_eq!(live(&numbers, &host), digest(&version(0)));
 
     // Live, and goes back.
     let (seen, traps_later) = after(10_000, "unreachable");
     let (_, slow_later) = after(10_000, spin);
     let (_, leaks) = after(0, "(drop (memory.grow (i32.const 40)))");
+    let (_, counts) = after(0, "");
+    let rejections: String = (0..REJECTED)
+        .map(|row| {
+            format!("(i64.store (i32.const {at}) (i64.const {}))", (512_u64 << 32) + row, at = 160 + 12 * row)
+                + &format!("(i32.store (i32.const {}) (i32.const 8))", 168 + 12 * row)
+        })
+        .collect();
+    // So many of each batch, for "a reason".
+    let rejects = format!(
+        "(if (i32.and (i64.gt_u (global.get $seen) (i64.const 10000)) (i32.ge_u (local.get $rows) (i32.const {REJECTED})))
+           (then {rejections} (i32.store (i32.const 140) (i32.const 160)) (i32.store (i32.const 144) (i32.const {REJECTED}))))"
+    );
     for (plugin, words) in [
+        (version_with(8, seen, "", &counts, &rejects), "it rejected"),
         (version_that(4, seen, &traps_later), "unreachable"),
         (version_that(5, seen, &slow_later), "ns a row, and the version before it"),
         (version_that(6, seen, &leaks), "its memory grew past half of its limit"),
@@ -128,7 +149,7 @@ fn what_is_no_good_stays_out_or_goes_back_by_itself() {
         assert_eq!(live(&numbers, &host), digest(&version(0)));
     }
     let counted = host.metric("rillgate_swaps_total");
-    assert!(counted >= f64::from(1 + 4 + 2 + 3 * 2), "{counted} versions");
+    assert!(counted >= f64::from(1 + 4 + 3 + 4 * 2), "{counted} versions");
 
     let sent = sending.finish();
     host.stop();
@@ -141,7 +162,8 @@ fn what_is_no_good_stays_out_or_goes_back_by_itself() {
     let versions: BTreeMap<String, u64> = versions.into_iter().chain([(digest(&leaked), 6)]).collect();
     let versions = versions
         .into_iter()
-        .chain([(digest(&version_that(4, seen, &traps_later)), 4), (digest(&version_that(5, seen, &slow_later)), 5)]);
+        .chain([(digest(&version_that(4, seen, &traps_later)), 4), (digest(&version_that(5, seen, &slow_later)), 5)])
+        .chain([(digest(&version_with(8, seen, "", &counts, &rejects)), 8)]);
     numbers.expect_exactly_once(sent, &versions.collect());
 }
 

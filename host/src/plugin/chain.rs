@@ -193,12 +193,7 @@ impl Chain {
                 }
                 Err(failure) => failure,
             };
-            let reopen = match &failure {
-                Failure::Broke(index, ApplyError::Reopen(reason)) => Some((self.path(*index), reason)),
-                Failure::Refused(Refusal::Broke(plugin, ApplyError::Reopen(reason))) => Some((path(plugin), reason)),
-                _ => None,
-            };
-            if let Some((plugin, reason)) = reopen {
+            if let Some((plugin, ApplyError::Reopen(reason))) = self.broken(&failure) {
                 dead.truncate(dead_before);
                 return Err(ChainError::Reopen { plugin, reason: reason.clone() });
             }
@@ -229,20 +224,28 @@ impl Chain {
         dead: &mut Vec<Dead>,
     ) -> Result<Vec<Vec<RecordBatch>>, ChainError> {
         let all = 0..rows.batch.num_rows();
-        let (plugin, error) = match self.run(rows, &all, now, take) {
+        let failure = match self.run(rows, &all, now, take) {
             Ok(done) => {
                 let mut out = vec![Vec::new(); self.tables.len()];
                 self.take_in(done, &mut out, dead);
                 return Ok(out);
             }
-            Err(Failure::Broke(index, error)) => (self.path(index), error),
-            Err(Failure::Refused(Refusal::Broke(plugin, error))) => (path(&plugin), error),
-            // It is the messages that are bad.
-            Err(Failure::Rejected(..) | Failure::Refused(Refusal::Row { .. })) => {
-                return self.apply(rows, now, take, dead);
-            }
+            Err(failure) => failure,
         };
-        Err(ChainError::Broke { plugin, reason: error.to_string() })
+        match self.broken(&failure) {
+            Some((plugin, error)) => Err(ChainError::Broke { plugin, reason: error.to_string() }),
+            // It is the messages that are bad.
+            None => self.apply(rows, now, take, dead),
+        }
+    }
+
+    /// The plugin that broke, and how, if it is one that did.
+    fn broken<'a>(&self, failure: &'a Failure) -> Option<(String, &'a ApplyError)> {
+        match failure {
+            Failure::Broke(index, error) => Some((self.path(*index), error)),
+            Failure::Refused(Refusal::Broke(plugin, error)) => Some((path(plugin), error)),
+            Failure::Rejected(..) | Failure::Refused(Refusal::Row { .. }) => None,
+        }
     }
 
     /// How many instances had to be replaced because their memory had grown.
