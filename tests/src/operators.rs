@@ -42,6 +42,15 @@ fn operators_push_promote_and_roll_back() {
     let to = &digest(&version(1))[..12];
     assert_eq!(numbers.post(&host, &format!("rollback?to={to}"), &[]).0, 200);
     numbers.expect_live(&mut host, &version(1));
+    for to in ["", to] {
+        let (status, answer) = numbers.post(&host, &format!("rollback?to={to}"), &[]);
+        assert_eq!(status, 409, "{answer}");
+    }
+
+    // What can't be opened isn't written over what can.
+    let (status, answer) = numbers.post(&host, "plugins/0", &version(2)[..1000]);
+    assert!(status == 409 && answer.contains("it is no valid component"), "{status}: {answer}");
+    assert_eq!(std::fs::read(&numbers.plugin).unwrap(), version(1));
 
     let history =
         numbers.config.host(&["plugin", "history", &numbers.topic]).ends_within(seconds(60)).expect_code(0).output;
@@ -97,7 +106,7 @@ fn pipelines_come_change_and_go_with_the_file() {
     };
 
     // A mistake changes nothing and is named.
-    std::fs::write(&path, text.replace("every = \"2s\"", "every = \"soon\"")).unwrap();
+    std::fs::write(&path, text.replace("every = \"1s\"", "every = \"soon\"")).unwrap();
     said(&mut host, "the configuration is left as it was");
     assert!(host.output().contains("soon"), "{}", host.output());
     assert_eq!(names(&host), std::slice::from_ref(&numbers.topic));
@@ -112,7 +121,7 @@ fn pipelines_come_change_and_go_with_the_file() {
     assert_eq!(names(&host), [numbers.topic.clone(), second.clone()]);
 
     // The first changes while it runs; the second goes, and commits what it had. That is said beforehand.
-    let planned = text.replace("every = \"2s\"", "every = \"500ms\"");
+    let planned = text.replace("every = \"1s\"", "every = \"500ms\"");
     std::fs::write(path.with_extension("new"), &planned).unwrap();
     let arguments =
         ["plan", "--host", &host.url(), "--config", path.with_extension("new").to_str().unwrap()].map(str::to_owned);
@@ -122,6 +131,17 @@ fn pipelines_come_change_and_go_with_the_file() {
         assert!(plan.contains(&line), "no {line:?} in\n{plan}");
     }
     assert_eq!(names(&host), [numbers.topic.clone(), second.clone()], "a plan does nothing");
+    // Nor does it tell what is in the host's environment.
+    let path_of_host = std::env::var("PATH").unwrap();
+    let topic = format!("topic = \"{}\"", numbers.topic);
+    for (asked, status) in
+        [(format!("{topic}\ngroup = \"x-${{PATH}}\""), 200), ("topic = \"x-${PATH}\"".to_owned(), 409)]
+    {
+        let asking = text.replace(&topic, &asked);
+        let (answered, answer) = host.ask("POST", "/api/v1/plan", asking.as_bytes());
+        assert!(answered == status && answer.contains("x-${PATH}"), "{answered}: {answer}");
+        assert!(!answer.contains(&path_of_host[..20]), "{answer}");
+    }
     std::fs::rename(path.with_extension("new"), &path).unwrap();
     said(&mut host, &format!("- {second}: commits what it has, and ends"));
     said(&mut host, &format!("~ {}: goes on with", numbers.topic));
@@ -134,6 +154,33 @@ fn pipelines_come_change_and_go_with_the_file() {
     let moved = planned.replace("swap = ", "log_retention = \"4h\"\nswap = ");
     std::fs::write(&path, moved).unwrap();
     said(&mut host, "begins again, because of `log_retention`");
+    let sent = sending.finish();
+    host.stop();
+    numbers.expect_exactly_once(sent, &BTreeMap::from([(digest(&version(0)), 0)]));
+}
+
+/// A pipeline of its own, too.
+#[test]
+fn a_pipeline_whose_plugin_comes_after_the_configuration_begins_then() {
+    let numbers = Numbers::new(Place::local(), r#""automatic""#);
+    let mut host = numbers.config.run();
+    numbers.expect_live(&mut host, &version(0));
+    let path = numbers.config.path();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let second = format!("{}_b", numbers.topic);
+    let section = &text[text.find("[pipeline.").unwrap()..];
+    let section = section.replacen(&numbers.topic, &second, 1).replace("numbers.wasm", "later.wasm");
+    std::fs::write(&path, format!("{text}\n{}", section.replace(TABLE, "tables/second"))).unwrap();
+    until(seconds(60), "the host to miss the plugin", || {
+        host.expect_running();
+        host.output().contains("the pipeline does not start").then_some(())
+    });
+    let sending = numbers.sending();
+    std::fs::write(numbers.plugin.with_file_name("later.wasm"), version(0)).unwrap();
+    until(seconds(60), "files of the second", || {
+        host.expect_running();
+        (!numbers.place.list("tables/second").is_empty()).then_some(())
+    });
     let sent = sending.finish();
     host.stop();
     numbers.expect_exactly_once(sent, &BTreeMap::from([(digest(&version(0)), 0)]));

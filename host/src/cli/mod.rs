@@ -20,6 +20,7 @@ use std::process;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use indexmap::IndexMap;
 
 use crate::commit::Store;
 use crate::config::{self, Config, Delivery, PipelineOptions, Problem, Problems, StoreOptions};
@@ -193,13 +194,7 @@ fn none_begins_with(args: &ConfigArgs) -> Problem {
 
 /// Opens every pipeline: plugins compiled, schemas negotiated, or every problem with them.
 fn open(config: &Config, json: bool) -> Result<(Engine, Vec<Pipeline>), Exit> {
-    let engine = engine().map_err(|exit| exit.say("plugins"))?;
-    let mut all = config.pipelines.clone();
-    let lacking = ask_for_newest(&mut all, config.schema_registry.as_ref());
-    if !lacking.is_empty() {
-        report(&config.place(lacking), json);
-        return Err(Exit::Environment);
-    }
+    let (engine, all) = prepare(config, json)?;
     let (mut pipelines, mut problems) = (Vec::new(), Vec::new());
     for (name, options) in &all {
         match Pipeline::open(name, options, &engine, &config.base) {
@@ -208,6 +203,18 @@ fn open(config: &Config, json: bool) -> Result<(Engine, Vec<Pipeline>), Exit> {
         }
     }
     if problems.is_empty() { Ok((engine, pipelines)) } else { Err(report(&config.place(problems), json)) }
+}
+
+/// What opens pipelines, and what they are, with the columns that their schemas have now.
+fn prepare(config: &Config, json: bool) -> Result<(Engine, IndexMap<String, PipelineOptions>), Exit> {
+    let engine = engine().map_err(|exit| exit.say("plugins"))?;
+    let mut all = config.pipelines.clone();
+    let lacking = ask_for_newest(&mut all, config.schema_registry.as_ref());
+    if lacking.is_empty() {
+        return Ok((engine, all));
+    }
+    report(&config.place(lacking), json);
+    Err(Exit::Environment)
 }
 
 /// The engine that has plugins compiled, with compiled code kept in the user's cache folder.

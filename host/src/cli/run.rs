@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{ConfigArgs, Exit, Say, load, open, runtime};
-use crate::commit::{OpenError, Store};
+use super::{ConfigArgs, Exit, Say, load, prepare, report, runtime};
+use crate::commit::Store;
 use crate::http;
 use crate::reload::watch::Watcher;
 use crate::reload::{self, History, Reload, Source};
-use crate::sink::SinkError;
-use crate::source::SourceError;
 use crate::supervisor::{PipelineStatus, RunOptions, StartError, State, Supervisor};
 
 #[derive(Debug, Args)]
@@ -38,14 +36,15 @@ fn start(args: &RunArgs, json: bool) -> Result<Exit, Exit> {
     // Before it is read: what is written meanwhile is seen.
     let watcher = Watcher::new([args.config.config.clone()]);
     let config = load(&args.config, json)?;
-    let (engine, pipelines) = open(&config, json)?;
+    let (engine, all) = prepare(&config, json)?;
     let metrics = http::record_metrics().map_err(|reason| (Exit::Environment, reason).say("metrics"))?;
     let runtime = runtime()?;
     let options = RunOptions { until_caught_up: args.until_caught_up, workers: args.workers.map(usize::from) };
     let store = Store::open(&config.store.for_commit());
     let store = store.map_err(|error| (Exit::BadInput, error.to_string()).say("rillgate"))?;
     let history = History::new(&store, runtime.handle());
-    let pipelines = reload::at_start(pipelines, &config.base, &engine, &history);
+    let pipelines = reload::at_start(&all, &config.base, &engine, &history);
+    let pipelines = pipelines.map_err(|problems| report(&config.place(problems), json))?;
     let supervisor = Supervisor::start(&config, &pipelines, &options, runtime.handle());
     let supervisor = Arc::new(supervisor.map_err(|error| (exit_of(&error), error.to_string()).say("rillgate"))?);
     runtime.spawn(stop_on_signal(Arc::clone(&supervisor)));
@@ -78,12 +77,7 @@ fn start(args: &RunArgs, json: bool) -> Result<Exit, Exit> {
 }
 
 fn exit_of(error: &StartError) -> Exit {
-    match error {
-        StartError::Source { source: SourceError::Property(_), .. }
-        | StartError::Sink { source: SinkError::Property(_) | SinkError::Differs(_), .. }
-        | StartError::Store(OpenError::Invalid { .. }) => Exit::BadInput,
-        _ => Exit::Environment,
-    }
+    if error.is_lasting() { Exit::BadInput } else { Exit::Environment }
 }
 
 /// The first signal stops and commits; the second ends at once, which loses nothing either.

@@ -156,6 +156,8 @@ mod tests {
             say(&mut all, "a/1", Some(20), true, &topics);
         }
         assert_eq!((all.watermark_us(), all.are_idle()), (Some(70), true));
+        say(&mut all, "a/1", Some(30), false, &topics);
+        assert_eq!((all.watermark_us(), all.are_idle()), (Some(30), false), "it goes on from where it is");
     }
 
     #[test]

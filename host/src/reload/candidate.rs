@@ -116,12 +116,52 @@ fn state(live: &Pipeline, candidate: &Pipeline, goes_back: bool) -> Option<Strin
     }
 }
 
+/// Why a version does not go back by itself once it has committed, if it doesn't: what it remembers of groups is of no use to the one before it.
+pub(super) fn no_way_back(live: &Pipeline, next: &Pipeline) -> Option<String> {
+    let reason = of_no_use(&next.aggregate()?.state, &live.aggregate()?.state)?;
+    Some(format!("it does not go back by itself, since of its states, {reason}"))
+}
+
+fn of_no_use(from: &SchemaRef, to: &SchemaRef) -> Option<String> {
+    let is_empty = |field: &&std::sync::Arc<Field>| {
+        !field.is_nullable() && from.field_with_name(field.name()).is_ok_and(Field::is_nullable)
+    };
+    if let Some(field) = to.fields().iter().find(is_empty) {
+        return Some(format!("column `{}` may be null", field.name()));
+    }
+    match compatible(from, to, false) {
+        StateChange::Refused(reason) => Some(reason),
+        StateChange::Same | StateChange::Widened | StateChange::Migrated | StateChange::Narrowed => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::batch::{DataType, Schema};
+
+    #[test]
+    fn what_the_version_before_can_not_read_has_no_way_back() {
+        let schema = |columns: &[(&str, DataType, bool)]| -> SchemaRef {
+            let field = |(name, of, nullable): &(&str, DataType, bool)| Field::new(*name, of.clone(), *nullable);
+            Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+        };
+        let before = schema(&[("count", DataType::Int64, false), ("last", DataType::Utf8, true)]);
+        let wider = schema(&[
+            ("count", DataType::Int64, false),
+            ("last", DataType::Utf8, true),
+            ("first", DataType::Utf8, true),
+        ]);
+        for good in [&before, &wider, &schema(&[("count", DataType::Int64, false)])] {
+            assert_eq!(of_no_use(good, &before), None, "{good:?}");
+        }
+        let nullable = schema(&[("count", DataType::Int64, true), ("last", DataType::Utf8, true)]);
+        assert_eq!(of_no_use(&nullable, &before).unwrap(), "column `count` may be null");
+        let others = schema(&[("dozens", DataType::Int64, false), ("rest", DataType::Int64, false)]);
+        assert!(of_no_use(&others, &before).is_some());
+    }
 
     #[test]
     fn columns_may_come_if_they_can_be_null_and_none_may_go_or_change() {

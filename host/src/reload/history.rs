@@ -4,6 +4,7 @@
 //! is a plugin that was live. No pipeline is called so. Nothing here is needed to read or write a table: what can't be kept is
 //! logged.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +21,7 @@ use crate::commit::Store;
 
 /// Events of a pipeline that are kept.
 pub(super) const EVENTS: usize = 100;
-/// Plugins of a pipeline that are kept beside those that are live.
+/// Versions of a pipeline whose plugins are kept: the newest that were live. As many plugins beside those may be there.
 const VERSIONS: usize = 10;
 /// How long an operator waits for an event to be kept.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -134,13 +135,14 @@ impl History {
                     Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
                     Err(error) => return Err(error),
                 }
-                let live: Vec<String> = this.read(&pipeline).await?.pop().map(|event| event.live).unwrap_or_default();
+                let events = this.read(&pipeline).await?;
+                let lives = lives(&events, VERSIONS);
                 let mut all = this.list(&folder).await?;
                 all.retain(|file| {
                     let name = file.location.filename().unwrap_or_default();
-                    name.strip_suffix(".wasm")
-                        .is_some_and(|name| name != digest && live.iter().all(|live| live != name))
+                    name.strip_suffix(".wasm").is_some_and(|name| name != digest && !lives.contains(name))
                 });
+                // What others have just put there may be live before they have said so.
                 all.sort_by_key(|file| std::cmp::Reverse(file.last_modified));
                 this.remove(all.into_iter().skip(VERSIONS)).await
             };
@@ -221,10 +223,45 @@ impl History {
 }
 
 /// Whether the last word on a version of these plugins and this configuration was that it is no good.
+///
+/// Plugins that went back after others were live are out with any configuration, until they are live again; those that did not pass are
+/// out with that which they did not pass with.
 pub fn is_out(events: &[Event], plugins: &[String], config: &str) -> bool {
-    let about = |event: &&Event| event.plugins == plugins && event.config == config;
-    let last = events.iter().rfind(about).map(|event| event.outcome);
-    matches!(last, Some(Outcome::Refused | Outcome::WentBack | Outcome::RolledBack))
+    matches!(last_word(events, plugins, config), Some(Outcome::Refused | Outcome::WentBack | Outcome::RolledBack))
+}
+
+/// Whether a version of these plugins and this configuration waits for someone to say that it may go live.
+pub fn waits(events: &[Event], plugins: &[String], config: &str) -> bool {
+    last_word(events, plugins, config) == Some(Outcome::Waiting)
+}
+
+fn last_word(events: &[Event], plugins: &[String], config: &str) -> Option<Outcome> {
+    let word = |event: &Event| {
+        let (goes_back, is_live) =
+            (matches!(event.outcome, Outcome::WentBack | Outcome::RolledBack), event.live == plugins);
+        let is_of_plugins = match event.outcome {
+            Outcome::WentBack | Outcome::RolledBack => !is_live,
+            Outcome::Started | Outcome::Live => true,
+            Outcome::Waiting | Outcome::Refused => false,
+        };
+        match event.plugins == plugins && (is_of_plugins || event.config == config) {
+            true => Some(event.outcome),
+            // They are what was gone back to.
+            false => (goes_back && is_live).then_some(Outcome::Live),
+        }
+    };
+    events.iter().rev().find_map(word)
+}
+
+/// The plugins of the newest versions that were live, so many of them.
+fn lives(events: &[Event], most: usize) -> HashSet<&str> {
+    let mut newest: Vec<&[String]> = Vec::new();
+    for event in events.iter().rev() {
+        if !newest.contains(&event.live.as_slice()) {
+            newest.push(&event.live);
+        }
+    }
+    newest.into_iter().take(most).flatten().map(String::as_str).collect()
 }
 
 /// SHA-256, as the digests of plugins are written.
@@ -234,4 +271,53 @@ pub(super) fn hex(content: &[u8]) -> String {
 
 fn odd(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     StoreError::Generic { store: "history", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(outcome: Outcome, plugin: &str, config: &str, live: &str) -> Event {
+        Event {
+            time: String::new(),
+            pipeline: "p".to_owned(),
+            plugins: vec![plugin.to_owned()],
+            config: config.to_owned(),
+            files: vec![],
+            outcome,
+            reason: None,
+            live: vec![live.to_owned()],
+            shadow: None,
+        }
+    }
+
+    #[test]
+    fn what_went_back_is_out_with_any_configuration_and_what_did_not_pass_with_its_own() {
+        let out = |events: &[Event], plugin: &str, config: &str| is_out(events, &[plugin.to_owned()], config);
+        let mut events = vec![event(Outcome::Started, "v1", "c1", "v1"), event(Outcome::Refused, "v2", "c1", "v1")];
+        assert!(out(&events, "v2", "c1") && !out(&events, "v2", "c2") && !out(&events, "v1", "c1"));
+        for outcome in [Outcome::WentBack, Outcome::RolledBack] {
+            events.extend([event(Outcome::Live, "v3", "c1", "v3"), event(outcome, "v3", "c1", "v1")]);
+            assert!(out(&events, "v3", "c1") && out(&events, "v3", "c2") && !out(&events, "v1", "c2"));
+            events.push(event(Outcome::Live, "v3", "c2", "v3"));
+            assert!(!out(&events, "v3", "c1"), "someone said so");
+        }
+        // By hand from v3 to v2, which did not pass once.
+        events.push(event(Outcome::RolledBack, "v3", "c2", "v2"));
+        assert!(out(&events, "v3", "c1") && !out(&events, "v2", "c1") && !out(&events, "v2", "c9"));
+        // Settings alone.
+        events.extend([event(Outcome::Live, "v2", "bad", "v2"), event(Outcome::WentBack, "v2", "bad", "v2")]);
+        assert!(out(&events, "v2", "bad") && !out(&events, "v2", "c1") && out(&events, "v3", "c1"));
+        events.push(event(Outcome::Waiting, "v4", "c1", "v2"));
+        assert!(waits(&events, &["v4".to_owned()], "c1") && !waits(&events, &["v4".to_owned()], "c2"));
+    }
+
+    #[test]
+    fn the_plugins_of_the_newest_versions_that_were_live_are_kept_however_long_they_are_there() {
+        let mut events: Vec<Event> =
+            (1..=12).map(|v| event(Outcome::Live, &format!("v{v}"), "c", &format!("v{v}"))).collect();
+        events.push(event(Outcome::RolledBack, "v12", "c", "v1"));
+        let kept = lives(&events, 3);
+        assert_eq!(kept, HashSet::from(["v1", "v12", "v11"]));
+    }
 }

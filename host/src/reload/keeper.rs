@@ -7,13 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use indexmap::IndexMap;
 use serde_json::json;
 
-use super::candidate::{Examined, examine};
-use super::change::{Change, changes, needs_another_host, notes_of};
+use super::change::{Change, changes};
 use super::history::{EVENTS, Event, History, Outcome, hex};
 use super::sample::sample;
+use super::start::begin_with;
 use super::{Answer, Command, Shown, Source};
-use crate::config::{self, Config, PipelineOptions, Problems};
-use crate::pipeline::{Pipeline, ask_for_newest};
+use crate::config::{self, Config, PipelineOptions};
+use crate::pipeline::Pipeline;
 use crate::plugin::Engine;
 use crate::supervisor::{State, Supervisor};
 use crate::task::Version;
@@ -25,7 +25,7 @@ const SAMPLED: usize = 5;
 
 /// What the thread knows.
 pub(super) struct Keeper {
-    source: Source,
+    pub(super) source: Source,
     pub(super) config: Config,
     pub(super) engine: Engine,
     pub(super) supervisor: Arc<Supervisor>,
@@ -33,6 +33,8 @@ pub(super) struct Keeper {
     pub(super) kept: IndexMap<String, Kept>,
     /// What the file says of them, whether or not that is live.
     pub(super) wanted: IndexMap<String, PipelineOptions>,
+    /// Some of them could not be started at all, and are to be then.
+    missing: Option<Instant>,
 }
 
 /// What there is of one pipeline.
@@ -43,6 +45,8 @@ pub(super) struct Kept {
     pub(super) probation: Option<OnProbation>,
     /// It does not run, and is to be started again then.
     pub(super) again: Option<Instant>,
+    /// What the files say could not be tried, for a reason that is none of its own, and is to be then.
+    pub(super) retry: Option<Instant>,
     /// It has passed and waits to be promoted, or it has not passed.
     pub(super) candidate: Option<(Arc<Pipeline>, Outcome)>,
     pub(super) events: Vec<Event>,
@@ -65,7 +69,8 @@ impl Keeper {
         let history = History::new(store, runtime);
         let options = |pipeline: &Arc<Pipeline>| (pipeline.name().to_owned(), pipeline.options().clone());
         let wanted = pipelines.iter().map(options).collect();
-        let mut keeper = Self { source, config, engine, history, supervisor, kept: IndexMap::new(), wanted };
+        let mut keeper =
+            Self { source, config, engine, history, supervisor, kept: IndexMap::new(), wanted, missing: None };
         let events = keeper.history.events_of(pipelines.iter().map(|pipeline| pipeline.name()));
         for (pipeline, events) in pipelines.into_iter().zip(events) {
             keeper.begin(pipeline, events);
@@ -128,18 +133,20 @@ impl Keeper {
 
     /// Takes note of files that have changed.
     pub(super) fn files_changed(&mut self, changed: &[PathBuf]) {
-        if changed.contains(&self.source.path) {
-            // What is wrong has been logged.
-            let _ = self.reload();
+        // What is wrong has been logged; plugins that have changed with the file are looked at by it, if it is taken.
+        if changed.contains(&self.source.path) && self.reload().is_ok() {
             return;
         }
         let of =
             |options: &PipelineOptions| files(options, &self.config.base).iter().any(|file| changed.contains(file));
-        let changed = self.wanted.iter().filter(|(name, options)| self.kept.contains_key(*name) && of(options));
+        let changed = self.wanted.iter().filter(|(_, options)| of(options));
         let names: Vec<String> = changed.map(|(name, _)| name.clone()).collect();
         for name in names {
             // What becomes of it has been noted.
-            let _ = self.consider(&name);
+            match self.kept.contains_key(&name) {
+                true => drop(self.consider(&name)),
+                false => self.add(&name),
+            }
         }
     }
 
@@ -154,25 +161,46 @@ impl Keeper {
                     kept.again = Some(Instant::now() + AGAIN);
                 }
             }
+            if kept.retry.is_some_and(|retry| retry <= Instant::now()) {
+                // What becomes of it has been noted.
+                let _ = self.consider(&name);
+            }
+            if self.take_back(&name) {
+                continue;
+            }
+            let Some(kept) = self.kept.get_mut(&name) else { continue };
             let Some(probation) = &kept.probation else { continue };
-            let failure = probation.versions.iter().find_map(|version| version.failure());
-            if let (Some(reason), Some(back)) = (failure, kept.before.clone()) {
-                let reason = reason.to_owned();
-                let failed = std::mem::replace(&mut kept.live, back);
-                (kept.probation, kept.before) = (None, None);
-                kept.candidate = Some((Arc::clone(&failed), Outcome::WentBack));
-                self.note(&name, Some(&failed), Outcome::WentBack, Some(reason), None);
-            } else if Instant::now() >= probation.until {
+            if Instant::now() >= probation.until {
                 probation.versions.iter().for_each(|version| version.settle());
                 kept.probation = None;
                 tracing::info!(pipeline = name, "the new version has proved itself");
             }
         }
+        if self.missing.is_some_and(|missing| missing <= Instant::now()) {
+            self.missing = None;
+            let missing: Vec<String> =
+                self.wanted.keys().filter(|name| !self.kept.contains_key(*name)).cloned().collect();
+            missing.iter().for_each(|name| self.add(name));
+        }
+    }
+
+    /// Takes note of a version that has failed on probation, and whose tasks have gone back, if that is so.
+    pub(super) fn take_back(&mut self, name: &str) -> bool {
+        let Some(kept) = self.kept.get_mut(name) else { return false };
+        let Some(probation) = &kept.probation else { return false };
+        let failure = probation.versions.iter().find_map(|version| version.failure());
+        let (Some(reason), Some(back)) = (failure, kept.before.clone()) else { return false };
+        let reason = reason.to_owned();
+        let failed = std::mem::replace(&mut kept.live, back);
+        (kept.probation, kept.before) = (None, None);
+        kept.candidate = Some((Arc::clone(&failed), Outcome::WentBack));
+        self.note(name, Some(&failed), Outcome::WentBack, Some(reason), None);
+        true
     }
 
     /// Reads the configuration again and does what it says.
     fn reload(&mut self) -> Result<Vec<Change>, String> {
-        let read = self.read(None);
+        let read = self.read();
         let (config, pipelines) = read.inspect_err(|reason| {
             count(crate::metrics::RELOADS, "refused");
             tracing::error!(file = %self.source.path.display(), "the configuration is left as it was: {reason}");
@@ -189,99 +217,39 @@ impl Keeper {
                     self.supervisor.remove(pipeline);
                     self.kept.shift_remove(pipeline);
                 }
-                Change::Swapped { pipeline, .. } | Change::Restarted { pipeline, .. } => {
-                    // What becomes of it has been noted.
-                    let _ = self.consider(pipeline);
-                }
+                // Looked at below, as are those of whose plugins others are there.
+                Change::Swapped { .. } | Change::Restarted { .. } => {}
                 Change::Refused { pipeline, reason } => {
                     tracing::error!(pipeline, reason, "the pipeline stays as it is");
                 }
             }
         }
-        // Plugins may have changed as well.
         for name in self.kept.keys().cloned().collect::<Vec<_>>() {
             let _ = self.consider(&name);
         }
         Ok(changes)
     }
 
-    /// The configuration as it is in its file, and its pipelines with the columns that their schemas have now.
-    /// `text`: as if that were in the file.
-    fn read(&self, text: Option<&str>) -> Result<(Config, IndexMap<String, PipelineOptions>), String> {
-        let said = |problems: Problems| problems.render(false);
-        let Source { path, overrides, .. } = &self.source;
-        let read = match text {
-            None => config::load(path, overrides),
-            Some(text) => {
-                let env = |name: &str| std::env::var(name).ok();
-                config::parse(text, &path.display().to_string(), &self.config.base, overrides, &env)
-                    .map_err(Problems::from)
-            }
-        };
-        let mut config = read.map_err(said)?;
-        config.pipelines.retain(|name, _| (self.source.is_asked_for)(name, &self.source.only));
-        if let Some(key) = needs_another_host(&self.config, &config) {
-            return Err(format!("`{key}` has changed, which takes a restart of the host"));
-        }
-        let mut pipelines = config.pipelines.clone();
-        let lacking = ask_for_newest(&mut pipelines, config.schema_registry.as_ref());
-        match lacking.is_empty() {
-            true => Ok((config, pipelines)),
-            false => Err(said(config.place(lacking))),
-        }
-    }
-
-    /// What another configuration would do.
-    fn plan(&self, text: &str) -> Answer {
-        let (config, pipelines) = self.read(Some(text))?;
-        let mut planned = Vec::new();
-        for change in changes(&self.live_options(), &pipelines) {
-            let name = match &change {
-                Change::Added { pipeline } | Change::Swapped { pipeline, .. } | Change::Restarted { pipeline, .. } => {
-                    pipeline
-                }
-                Change::Removed { .. } | Change::Refused { .. } => {
-                    planned.push(json!({ "change": change, "text": change.to_string() }));
-                    continue;
-                }
-            };
-            let mut notes = Vec::new();
-            match Pipeline::open(name, &pipelines[name], &self.engine, &config.base) {
-                Ok(next) => {
-                    if let Some(kept) = self.kept.get(name) {
-                        let Examined { against, impossible, .. } = examine(&kept.live, &next, &[], false);
-                        notes.extend(
-                            impossible.into_iter().chain(against).map(|reason| format!("would not go live: {reason}")),
-                        );
-                    }
-                    notes.extend(notes_of(self.kept.get(name).map(|kept| &*kept.live), &next));
-                }
-                Err(problems) => notes.push(format!("would not go live: {}", in_words(&config, problems))),
-            }
-            let text = notes.iter().fold(change.to_string(), |text, note| format!("{text}\n    {note}"));
-            planned.push(json!({ "change": change, "notes": notes, "text": text }));
-        }
-        Ok(json!({ "changes": planned }))
-    }
-
-    fn live_options(&self) -> IndexMap<String, PipelineOptions> {
+    pub(super) fn live_options(&self) -> IndexMap<String, PipelineOptions> {
         self.kept.iter().map(|(name, kept)| (name.clone(), kept.live.options().clone())).collect()
     }
 
     /// Starts a pipeline that has come.
     fn add(&mut self, name: &str) {
-        let opened = Pipeline::open(name, &self.wanted[name], &self.engine, &self.config.base);
+        let events = self.history.events(name);
+        let known = events.as_deref().unwrap_or_default();
+        let opened = begin_with(name, &self.wanted[name], &self.config.base, &self.engine, &self.history, known);
         let added = opened.map_err(|problems| in_words(&self.config, problems)).and_then(|pipeline| {
             let pipeline = Arc::new(pipeline);
             self.supervisor.add(&pipeline).map_err(|error| error.to_string())?;
             Ok(pipeline)
         });
         match added {
-            Ok(pipeline) => {
-                let events = self.history.events(name);
-                self.begin(pipeline, events);
+            Ok(pipeline) => self.begin(pipeline, events),
+            Err(reason) => {
+                tracing::error!(pipeline = name, reason, "the pipeline does not start; trying again");
+                self.missing = Some(Instant::now() + AGAIN);
             }
-            Err(reason) => tracing::error!(pipeline = name, reason, "the pipeline does not start"),
         }
     }
 
@@ -293,8 +261,8 @@ impl Keeper {
             Vec::new()
         });
         let is_known = events.last().is_some_and(|event| event.live == pipeline.digests());
-        let kept =
-            Kept { live: Arc::clone(&pipeline), before: None, probation: None, again: None, candidate: None, events };
+        let live = Arc::clone(&pipeline);
+        let kept = Kept { live, before: None, probation: None, again: None, retry: None, candidate: None, events };
         self.kept.insert(name.clone(), kept);
         if !is_known {
             self.note(&name, Some(&pipeline), Outcome::Started, None, None);

@@ -7,43 +7,67 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::Answer;
-use super::candidate::{Examined, examine};
-use super::history::{Event, History, Outcome, is_out};
-use super::keeper::{Keeper, Kept, OnProbation, files, in_words};
-use crate::config::{PipelineOptions, Problem};
+use super::candidate::{Examined, examine, no_way_back};
+use super::history::{Event, Outcome, is_out};
+use super::keeper::{AGAIN, Keeper, Kept, OnProbation, files, in_words};
+use super::start::archived;
 use crate::pipeline::Pipeline;
-use crate::plugin::{Engine, PluginError};
 use crate::supervisor::{Way, way};
 use crate::task::ProbationLimits;
 
 impl Keeper {
     /// Opens what the files say a pipeline is now, and has it go live if it may.
     pub(super) fn consider(&mut self, name: &str) -> Result<Outcome, String> {
-        let (Some(kept), Some(options)) = (self.kept.get(name), self.wanted.get(name)) else {
+        self.take_back(name);
+        let (Some(kept), Some(options)) = (self.kept.get_mut(name), self.wanted.get(name)) else {
             return Err(format!("no pipeline `{name}` runs here"));
         };
         let live = Arc::clone(&kept.live);
-        let candidate = match Pipeline::open(name, options, &self.engine, &self.config.base) {
+        kept.retry = None;
+        let mut candidate = match Pipeline::open(name, options, &self.engine, &self.config.base) {
             Ok(candidate) => Arc::new(candidate),
             Err(problems) => {
                 let reason = in_words(&self.config, problems);
-                self.note(name, None, Outcome::Refused, Some(reason.clone()), None);
+                kept.candidate = None;
+                let is_known = kept.events.last().is_some_and(|last| {
+                    last.outcome == Outcome::Refused && last.plugins.is_empty() && last.reason.as_ref() == Some(&reason)
+                });
+                if !is_known {
+                    self.note(name, None, Outcome::Refused, Some(reason.clone()), None);
+                }
                 return Err(reason);
             }
         };
-        if candidate.digests() == live.digests() && candidate.options() == live.options() {
-            if let Some(kept) = self.kept.get_mut(name) {
-                kept.candidate = None;
-            }
+        let is_of =
+            |one: &Pipeline, other: &Pipeline| one.digests() == other.digests() && one.options() == other.options();
+        if is_of(&candidate, &live) {
+            kept.candidate = None;
             return Ok(Outcome::Live);
+        }
+        if kept.candidate.as_ref().is_some_and(|(one, of)| *of == Outcome::Waiting && is_of(one, &candidate)) {
+            return Ok(Outcome::Waiting);
         }
         if is_out(&kept.events, &candidate.digests(), &candidate.options().digest()) {
             let reason = "it was found to be no good; `rillgate plugin promote` takes it all the same".to_owned();
             tracing::info!(pipeline = name, plugins = ?candidate.digests(), reason, "the version stays out");
-            return Err(reason);
+            kept.candidate = Some((Arc::clone(&candidate), Outcome::Refused));
+            let is_out = |one: &Pipeline| is_out(&kept.events, &one.digests(), &one.options().digest());
+            if candidate.options() == live.options() {
+                return Err(reason);
+            }
+            // What else has changed is no matter of the plugins.
+            candidate =
+                Arc::new(archived(name, options, &live.digests(), &self.history, &self.engine, &self.config.base)?);
+            if is_out(&candidate) {
+                return Err(reason);
+            }
         }
         let Examined { shadow, mut against, impossible } =
             examine(&live, &candidate, &self.supervisor.recent(name), false);
+        if self.take_back(name) {
+            // What it was held against isn't live any more.
+            return self.consider(name);
+        }
         let shadow = shadow.and_then(|report| serde_json::to_value(report).ok());
         against.extend(impossible);
         if !against.is_empty() {
@@ -85,10 +109,17 @@ impl Keeper {
         }
         let swap = &next.options().swap;
         let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
-        let limits = Some(limits).filter(|_| on_probation && !swap.probation.is_zero());
-        if let Err(error) = self.supervisor.swap(&next, limits, false) {
-            return Err(self.put_aside(name, next, Outcome::Refused, Some(error.to_string()), shadow));
+        let no_way_back = self.kept.get(name).and_then(|kept| no_way_back(&kept.live, &next));
+        let limits = Some(limits).filter(|_| on_probation && !swap.probation.is_zero() && no_way_back.is_none());
+        match self.supervisor.swap(&next, limits, false) {
+            Ok(()) => {}
+            Err(error) if error.is_of_version() => {
+                return Err(self.put_aside(name, next, Outcome::Refused, Some(error.to_string()), shadow));
+            }
+            Err(error) => return Err(self.not_now(name, error.to_string())),
         }
+        // Nothing looks after what was live before from now on.
+        self.take_back(name);
         let until = Instant::now() + swap.probation;
         let versions = self.supervisor.versions(name);
         if let Some(kept) = self.kept.get_mut(name) {
@@ -100,9 +131,18 @@ impl Keeper {
             kept.probation = limits.map(|_| OnProbation { versions, until });
             kept.candidate = None;
         }
-        self.note(name, Some(&next), Outcome::Live, None, shadow);
+        self.note(name, Some(&next), Outcome::Live, no_way_back, shadow);
         self.archive(&next);
         Ok(Outcome::Live)
+    }
+
+    /// Takes note of a version that could not be tried for a reason that is none of its own; returns the reason.
+    fn not_now(&mut self, name: &str, reason: String) -> String {
+        tracing::warn!(pipeline = name, reason, "the version can't go live now; trying again");
+        if let Some(kept) = self.kept.get_mut(name) {
+            kept.retry = Some(Instant::now() + AGAIN);
+        }
+        reason
     }
 
     /// Whether a version can't take over task by task.
@@ -115,8 +155,9 @@ impl Keeper {
 
     /// Has a pipeline end in order and begin again with another version.
     fn restart(&mut self, name: &str, next: Arc<Pipeline>) -> Result<Outcome, String> {
+        self.take_back(name);
         self.supervisor.remove(name);
-        let started = self.supervisor.add(&next).map_err(|error| error.to_string());
+        let started = self.supervisor.add(&next);
         let Some(kept) = self.kept.get_mut(name) else { return Ok(Outcome::Live) };
         match started {
             Ok(()) => {
@@ -126,15 +167,19 @@ impl Keeper {
                 self.archive(&next);
                 Ok(Outcome::Live)
             }
-            Err(reason) => {
+            Err(error) => {
                 // What was live starts again, at once or as soon as it can.
                 kept.again = Some(Instant::now());
-                Err(self.put_aside(name, next, Outcome::Refused, Some(reason), None))
+                match error.is_lasting() {
+                    true => Err(self.put_aside(name, next, Outcome::Refused, Some(error.to_string()), None)),
+                    false => Err(self.not_now(name, error.to_string())),
+                }
             }
         }
     }
 
     pub(super) fn promote(&mut self, name: &str) -> Result<(), String> {
+        self.take_back(name);
         let kept = self.kept.get_mut(name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
         let (candidate, outcome) = match kept.candidate.clone() {
             Some(candidate) => candidate,
@@ -157,6 +202,7 @@ impl Keeper {
     }
 
     pub(super) fn roll_back(&mut self, name: &str, to: Option<&str>) -> Result<(), String> {
+        self.take_back(name);
         let kept = self.kept.get(name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
         let live = Arc::clone(&kept.live);
         let digests = match to {
@@ -165,10 +211,15 @@ impl Keeper {
                 let earlier = kept.events.iter().rev().map(|event| &event.live).find(|past| **past != live.digests());
                 earlier.cloned().ok_or("there was no other version before")?
             }
+            Some("") => return Err("say which version by how the digest of one of its plugins begins".to_owned()),
             Some(prefix) => {
                 let named = |event: &&Event| event.live.iter().any(|digest| digest.starts_with(prefix));
                 let found = kept.events.iter().rfind(named).map(|event| event.live.clone());
-                found.ok_or_else(|| format!("no plugin whose digest begins with {prefix} was live"))?
+                let found = found.ok_or_else(|| format!("no plugin whose digest begins with {prefix} was live"))?;
+                if found == live.digests() {
+                    return Err(format!("the version with {prefix} is live"));
+                }
+                found
             }
         };
         let next = match &kept.before {
@@ -193,15 +244,18 @@ impl Keeper {
         Ok(())
     }
 
-    /// Puts a plugin in the place of one of a pipeline's, for all pipelines that have it.
+    /// Puts a plugin in the place of one of a pipeline's, for all pipelines that have it. One that can't be opened leaves the file as it is.
     pub(super) fn push(&mut self, name: &str, index: usize, content: &[u8]) -> Answer {
         let kept = self.kept.get(name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
         let all = files(kept.live.options(), &self.config.base);
         let file = all.get(index).ok_or_else(|| format!("`{name}` has {} plugins, counted from 0", all.len()))?;
-        replace(file, content).map_err(|error| format!("{} can't be replaced: {error}", file.display()))?;
         let uses = |kept: &Kept| files(kept.live.options(), &self.config.base).contains(file);
         let names: Vec<String> =
             self.kept.iter().filter(|(_, kept)| uses(kept)).map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            self.try_to_open(name, file, content)?;
+        }
+        replace(file, content).map_err(|error| format!("{} can't be replaced: {error}", file.display()))?;
         let mut outcomes = serde_json::Map::new();
         for name in names {
             let outcome = self.consider(&name);
@@ -210,63 +264,19 @@ impl Keeper {
         }
         Ok(json!({ "pipelines": outcomes }))
     }
-}
 
-/// Pipelines as a host begins with them: where what is in a plugin's file was found to be no good, with what was live instead.
-pub fn at_start(pipelines: Vec<Pipeline>, base: &Path, engine: &Engine, history: &History) -> Vec<Arc<Pipeline>> {
-    let events = history.events_of(pipelines.iter().map(Pipeline::name));
-    let good = |(pipeline, events): (Pipeline, Result<Vec<Event>, _>)| {
-        let name = pipeline.name();
-        let events = events.unwrap_or_else(|error| {
-            tracing::warn!(pipeline = name, %error, "can't tell what became of earlier versions");
-            Vec::new()
-        });
-        let Some(last) = events.last() else { return Arc::new(pipeline) };
-        if !is_out(&events, &pipeline.digests(), &pipeline.options().digest()) || last.live == pipeline.digests() {
-            return Arc::new(pipeline);
-        }
-        match archived(name, pipeline.options(), &last.live, history, engine, base) {
-            Ok(archived) => {
-                let reason = last.reason.as_deref().unwrap_or_default();
-                tracing::warn!(pipeline = name, reason, plugins = ?last.live, "what is in the plugins' files was found to be no good");
-                Arc::new(archived)
-            }
-            Err(reason) => {
-                tracing::warn!(
-                    pipeline = name,
-                    reason,
-                    "what is in the plugins' files was found to be no good, and is all there is"
-                );
-                Arc::new(pipeline)
-            }
-        }
-    };
-    pipelines.into_iter().zip(events).map(good).collect()
-}
-
-/// A pipeline with plugins that were live once, by their digests.
-fn archived(
-    name: &str,
-    options: &PipelineOptions,
-    digests: &[String],
-    history: &History,
-    engine: &Engine,
-    base: &Path,
-) -> Result<Pipeline, String> {
-    let mut left = digests.iter();
-    let mut load = |file: &str| {
-        let path = base.join(file);
-        let unreadable = |error: Box<dyn std::error::Error + Send + Sync>| PluginError::Unreadable {
-            path: path.clone(),
-            source: std::io::Error::other(error),
+    /// Opens a pipeline as if this were in that file.
+    fn try_to_open(&mut self, name: &str, file: &Path, content: &[u8]) -> Result<(), String> {
+        let Some(options) = self.wanted.get(name) else { return Ok(()) };
+        let mut load = |path: &str| match self.config.base.join(path) {
+            path if path == file => self.engine.load_bytes(file, content),
+            path => self.engine.load(&path),
         };
-        let digest = left.next().ok_or_else(|| unreadable("there were fewer plugins then".into()))?;
-        let content = history.plugin(name, digest).map_err(|error| unreadable(Box::new(error)))?;
-        engine.load_bytes(&path, &content)
-    };
-    let words =
-        |problems: Vec<Problem>| problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ");
-    Pipeline::open_with(name, options, &mut load).map(Pipeline::gone_back_to).map_err(words)
+        let Err(problems) = Pipeline::open_with(name, options, &mut load) else { return Ok(()) };
+        let reason = in_words(&self.config, problems);
+        self.note(name, None, Outcome::Refused, Some(reason.clone()), None);
+        Err(reason)
+    }
 }
 
 /// Replaces a file as a whole, so that nobody ever reads half of it.

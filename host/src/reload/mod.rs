@@ -9,6 +9,7 @@
 //! - [`keeper`]: what is live, what waits, what is on probation
 //! - [`candidate`]: whether a version may take over
 //! - [`golden`], [`shadow`], [`report`]: its own cases, and how it does beside what is live
+//! - [`start`]: what a pipeline begins with
 //! - [`history`]: what became of each version
 //! - [`watch`]: that files have changed
 
@@ -21,9 +22,11 @@ pub mod history;
 mod json;
 mod keeper;
 mod live;
+mod plan;
 pub mod report;
 pub mod sample;
 pub mod shadow;
+mod start;
 #[cfg(test)]
 mod tests;
 pub mod watch;
@@ -43,7 +46,7 @@ use crate::supervisor::Supervisor;
 
 pub use change::Change;
 pub use history::{Event, History, Outcome};
-pub use live::at_start;
+pub use start::at_start;
 
 /// How often what is on probation is looked at.
 const TICK: Duration = Duration::from_millis(100);

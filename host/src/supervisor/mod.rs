@@ -69,6 +69,18 @@ pub enum StartError {
     Machine(std::io::Error),
 }
 
+impl StartError {
+    /// Whether it stays as it is until someone changes the configuration.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Source { source: SourceError::Property(_), .. }
+                | Self::Sink { source: SinkError::Property(_) | SinkError::Differs(_), .. }
+                | Self::Store(OpenError::Invalid { .. })
+        )
+    }
+}
+
 /// What all pipelines have in common.
 #[derive(Clone)]
 struct Surroundings {

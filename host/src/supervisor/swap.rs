@@ -29,6 +29,17 @@ pub enum SwapError {
     Plugin(#[from] PluginError),
 }
 
+impl SwapError {
+    /// Whether it is the version that can't, and not what is around it.
+    pub fn is_of_version(&self) -> bool {
+        match self {
+            Self::OnTheWay | Self::Plugin(_) => true,
+            Self::Start(error) => error.is_lasting(),
+            Self::Unknown(_) => false,
+        }
+    }
+}
+
 impl Supervisor {
     /// Connects a pipeline and starts it, beside those that run. Blocks.
     ///
