@@ -25,7 +25,7 @@ impl State {
         let message = match self.rng.u8(..10) {
             0 => Message::Gap,
             1 => Message::DeadLetter,
-            2 | 5 | 8 if self.plan.exchange.is_some() => self.draw_row(partition),
+            2..=8 if self.plan.exchange.is_some() => self.draw_row(partition),
             2 | 5 | 8 if self.plan.sends => Message::Sent,
             n => Message::Row(usize::from(n % 2)),
         };

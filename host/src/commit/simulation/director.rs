@@ -270,11 +270,15 @@ async fn verified(world: &Arc<World>, process: &Arc<Process>) -> Option<Vec<Stri
     }
 }
 
-/// Sends records, at uneven times.
+/// Sends records, at uneven times: many at once, or, where partitions are to be idle by turns, one after another.
 async fn produce(world: Arc<World>, lasts: Duration) {
     let pause = world.with(|state| lasts.as_millis() as u64 / state.plan.records as u64);
     loop {
-        let (pause, count) = world.with(|state| (state.rng.u64(..=pause * 8), state.rng.usize(..=8)));
+        let (pause, count) = world.with(|state| {
+            let takes_turns = state.plan.exchange.as_ref().is_some_and(|exchange| exchange.idle_after.is_some());
+            let most = if takes_turns { 1 } else { 8 };
+            (state.rng.u64(..=pause * most as u64), state.rng.usize(..=most))
+        });
         sleep(Duration::from_millis(pause)).await;
         world.with(|state| {
             for _ in 0..count {

@@ -60,14 +60,14 @@ pub struct ExchangePlan {
 impl ExchangePlan {
     fn draw(rng: &mut Rng, has_quiet_hours: bool) -> Self {
         // What comes to an idle partition may be no further behind than what the others have. Nor does anyone say so for hours.
-        let idle_after = (!has_quiet_hours && rng.bool()).then(|| Duration::from_millis(rng.u64(2_000..=10_000)));
+        let idle_after = (!has_quiet_hours && rng.bool()).then(|| Duration::from_millis(rng.u64(1_000..=6_000)));
         let apart_ms = if idle_after.is_some() { 0 } else { [0, 20_000, 3_600_000][rng.usize(..3)] };
         Self {
             partitions: rng.i32(1..=3),
             keys: rng.u8(1..=6),
-            delay_ms: rng.i64(0..=10_000),
+            delay_ms: if rng.bool() { 0 } else { rng.i64(0..=10_000) },
             apart_ms,
-            window_ms: (rng.u8(..4) > 0).then(|| rng.i64(1_000..=60_000)),
+            window_ms: (rng.u8(..4) > 0).then(|| [200, 5_000, 60_000][rng.usize(..3)]),
             on_change: rng.u8(..3) == 0,
             sends_states: rng.bool(),
             idle_after,

@@ -1,5 +1,7 @@
 //! Tasks before and behind the exchange, as `task::before` and `task::behind` have them, over the real exchange and the real groups.
 
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 
 use super::StateChange;
@@ -150,8 +152,8 @@ impl Behind {
                     0
                 }
                 Content::Rows(rows) => {
-                    let times = rows.column(1);
-                    let is_slower = fastest_us.is_some_and(|fastest| first(times) < fastest);
+                    let times = rows.column(1).as_primitive::<TimestampMicrosecondType>().values();
+                    let is_slower = times.iter().any(|time_us| Some(*time_us) < fastest_us);
                     seen.extend(is_slower.then_some(Point::RowsOfTheSlower));
                     let folded = self.aggregation.fold(&rows, &mut Listing).map_err(|error| format!("{error:?}"))?;
                     folded.late.map_or(0, |late| late.num_rows() as u64)
@@ -186,13 +188,6 @@ impl Behind {
         let exchange = remembered(&Remembered::Behind(self.upstreams.clone()));
         (counting::lines(&given_out), Kept { watermark_us: deltas.watermark_us, changes, exchange })
     }
-}
-
-/// The first event time in a column, microseconds.
-fn first(times: &arrow::array::ArrayRef) -> i64 {
-    use arrow::array::AsArray;
-    let times = times.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
-    times.values().iter().copied().min().unwrap_or(i64::MAX)
 }
 
 /// Bytes of files that were written, and files that are complete.
