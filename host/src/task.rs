@@ -39,6 +39,8 @@ use folding::Folding;
 use swap::{Tools, Turn};
 
 pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
+#[cfg(test)]
+pub(crate) use aggregate::{change, read};
 pub use failures::Failure;
 pub use plan::{AggregatePlan, ExchangePlan, OpenAggregate, Plan, Side, Trigger};
 pub use recent::Recent;

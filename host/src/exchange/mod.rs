@@ -8,10 +8,12 @@
 
 mod chunk;
 mod placing;
+mod sending;
 mod upstreams;
 
 pub use chunk::{Chunk, Content, Heading, Kind, MAX_BYTES, Unreadable, encode, read};
 pub use placing::Placing;
+pub use sending::{Placed, Sending};
 pub use upstreams::{EventTime, Heard, Remembered, Upstreams};
 
 /// The topic of a pipeline's exchange.

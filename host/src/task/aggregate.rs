@@ -283,14 +283,19 @@ fn remember(remembered: &Remembered) -> Box<serde_json::Value> {
     Box::new(serde_json::to_value(remembered).expect("what is remembered is JSON"))
 }
 
-fn change(table: &'static str, Delta { kept, file }: Delta, owner: &str) -> Result<StateChange, FileError> {
+/// Writes what has changed of a table.
+pub(crate) fn change(table: &'static str, Delta { kept, file }: Delta, owner: &str) -> Result<StateChange, FileError> {
     let encode =
         |rows: RecordBatch| Ok::<(Bytes, u64), FileError>((state::encode(&rows, owner)?, rows.num_rows() as u64));
     Ok(StateChange { table, kept, file: file.map(encode).transpose()? })
 }
 
 /// The files of a state, for an aggregation; the path of one that doesn't fit.
-fn read(aggregation: &Aggregation, owner: &str, stored: &StoredState) -> Result<Restored, (String, FileError)> {
+pub(crate) fn read(
+    aggregation: &Aggregation,
+    owner: &str,
+    stored: &StoredState,
+) -> Result<Restored, (String, FileError)> {
     let (groups, seen) = aggregation.tables();
     let mut restored = Restored { watermark_us: stored.committed.watermark_us, ..Restored::default() };
     for (file, content) in stored.committed.files.iter().zip(&stored.files) {

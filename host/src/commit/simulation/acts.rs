@@ -6,9 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::kafka::Message;
+use super::objects::Record;
 use super::plan::{Blow, Strike};
 use super::points::Doing;
 use super::world::{SESSION, State};
+
+/// Event times are later than this.
+const TIMES_BEGIN_MS: i64 = 1_700_000_000_000;
 
 impl State {
     /// Sends a record, if there are any left. A topic that was made anew grows only once that was noticed: one that has
@@ -16,15 +20,40 @@ impl State {
     pub fn produce(&mut self, partition: i32) -> bool {
         let is_noticed = self.objects.logs[&partition].generation == self.topic.generation(partition);
         if self.topic.high(partition) >= self.plan.records as i64 || !is_noticed {
-            return false;
+            return is_noticed && self.close_windows(partition);
         }
         let message = match self.rng.u8(..10) {
             0 => Message::Gap,
             1 => Message::DeadLetter,
+            2..=8 if self.plan.exchange.is_some() => self.draw_row(partition),
             2 | 5 | 8 if self.plan.sends => Message::Sent,
             n => Message::Row(usize::from(n % 2)),
         };
         self.topic.append(partition, message);
+        true
+    }
+
+    /// A row that goes through the exchange: out of order, and as far behind those of other partitions as they all are.
+    fn draw_row(&mut self, partition: i32) -> Message {
+        let Some(plan) = self.plan.exchange.clone() else { return Message::Gap };
+        let behind_ms = self.rng.i64(0..=plan.delay_ms) + i64::from(partition) * plan.apart_ms;
+        let time_ms = TIMES_BEGIN_MS + self.now_ms() as i64 - behind_ms;
+        Message::Keyed { key: self.rng.u8(0..plan.keys), time_ms }
+    }
+
+    /// Once all is sent, a row that closes all windows: the last one of each partition.
+    fn close_windows(&mut self, partition: i32) -> bool {
+        let all = self.plan.records as i64;
+        let is_open = self.topic.high(partition) == all;
+        let are_sent = (0..self.plan.partitions).all(|partition| {
+            let is_noticed = self.objects.logs[&partition].generation == self.topic.generation(partition);
+            is_noticed && self.topic.high(partition) >= all
+        });
+        if !self.is_calm || self.plan.exchange.is_none() || !is_open || !are_sent {
+            return false;
+        }
+        let time_ms = TIMES_BEGIN_MS + self.now_ms() as i64 + 24 * 3_600_000;
+        self.topic.append(partition, Message::Closing { time_ms });
         true
     }
 
@@ -80,11 +109,20 @@ impl State {
     }
 
     pub fn is_caught_up(&mut self) -> bool {
-        (0..self.plan.partitions).all(|partition| {
+        let all = (0..self.plan.partitions).all(|partition| {
             while self.produce(partition) {}
             let log = &self.objects.logs[&partition];
             log.generation == self.topic.generation(partition) && log.offset == self.topic.high(partition)
-        })
+        });
+        // Word of idle tasks comes for ever.
+        all && (self.plan.exchange.is_none() || self.missing().is_empty())
+    }
+
+    /// Records that a reader must see, and doesn't.
+    fn missing(&self) -> BTreeSet<Record> {
+        let (must, _) = self.topic.expected();
+        let is_missing = |id: &&Record| !self.objects.seen.contains(*id) && !self.objects.lost.contains(*id);
+        must.iter().filter(is_missing).copied().collect()
     }
 
     pub fn what_is_left(&self) -> String {
@@ -92,14 +130,13 @@ impl State {
             let log = &self.objects.logs[&partition];
             format!("partition {partition} is at {} of {}", log.offset, self.topic.high(partition))
         });
-        left.collect::<Vec<_>>().join(", ")
+        format!("{}; missing {:?}", left.collect::<Vec<_>>().join(", "), self.missing())
     }
 
     /// Every record that Kafka had to give is there, and nothing is left in the stage.
     pub fn compare(&mut self) {
         let (must, may) = self.topic.expected();
-        let missing: Vec<_> =
-            must.difference(&self.objects.seen).filter(|id| !self.objects.lost.contains(id)).collect();
+        let missing = self.missing();
         let strange: Vec<_> = self.objects.seen.difference(&must).filter(|id| !may.contains(id)).collect();
         let staged: BTreeSet<&String> = self.objects.all.keys().filter(|path| path.contains("/stage/")).collect();
         let wrong = [

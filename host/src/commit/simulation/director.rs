@@ -139,9 +139,10 @@ impl Director {
 
     fn intruder(&self) {
         let process = self.world.start_process();
-        let (partition, lasts) = self
-            .world
-            .with(|state| (state.rng.i32(0..state.plan.partitions), Duration::from_millis(state.rng.u64(..10_000))));
+        let (partition, lasts) = self.world.with(|state| {
+            let tasks = state.plan.tasks();
+            (tasks[state.rng.i32(0..tasks.len() as i32) as usize], Duration::from_millis(state.rng.u64(..10_000)))
+        });
         self.world.say(|| format!("p{} intrudes upon partition {partition}", process.id));
         tokio::spawn(intrude(Arc::clone(&self.world), process, partition, lasts));
     }
@@ -237,7 +238,7 @@ impl Director {
     /// A last claim of each task, which publishes and removes whatever is left; then nothing may be.
     async fn prove(&self) {
         let process = self.world.start_process();
-        for partition in self.world.with(|state| 0..state.plan.partitions) {
+        for partition in self.world.with(|state| state.plan.tasks()) {
             if let Err(error) = claim(&self.world, &process, partition).await {
                 self.world.with(|state| state.is_wrong(format!("the last claim of {partition}: {error:?}")));
             }
@@ -259,7 +260,9 @@ impl Director {
 async fn verified(world: &Arc<World>, process: &Arc<Process>) -> Option<Vec<String>> {
     let view = View { world: Arc::clone(world), process: Arc::clone(process), attempt: "verify".to_owned() };
     let store = view.store(world.with(|state| state.plan.is_apart));
-    let subject = Subject { pipeline: "rides".to_owned(), tables: vec!["city/rides".into(), "_dead/rides".into()] };
+    let mut tables: Vec<String> = vec!["city/rides".into(), "_dead/rides".into()];
+    tables.extend(world.with(|state| state.plan.exchange.is_some()).then(|| "city/counts".into()));
+    let subject = Subject { pipeline: "rides".to_owned(), tables };
     match verify(&store, &subject).await {
         Ok(report) => Some(report.problems),
         Err(LogError::Store(object_store::Error::Generic { .. })) => None,
@@ -267,11 +270,15 @@ async fn verified(world: &Arc<World>, process: &Arc<Process>) -> Option<Vec<Stri
     }
 }
 
-/// Sends records, at uneven times.
+/// Sends records, at uneven times: many at once, or, where partitions are to be idle by turns, one after another.
 async fn produce(world: Arc<World>, lasts: Duration) {
     let pause = world.with(|state| lasts.as_millis() as u64 / state.plan.records as u64);
     loop {
-        let (pause, count) = world.with(|state| (state.rng.u64(..=pause * 8), state.rng.usize(..=8)));
+        let (pause, count) = world.with(|state| {
+            let takes_turns = state.plan.exchange.as_ref().is_some_and(|exchange| exchange.idle_after.is_some());
+            let most = if takes_turns { 1 } else { 8 };
+            (state.rng.u64(..=pause * most as u64), state.rng.usize(..=most))
+        });
         sleep(Duration::from_millis(pause)).await;
         world.with(|state| {
             for _ in 0..count {

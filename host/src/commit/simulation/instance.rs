@@ -10,7 +10,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::kafka::News;
+use super::exchange::BEHIND;
+use super::group::News;
 use super::points::Point;
 use super::process::{Life, Process};
 use super::task::{Task, TaskError, claim};
@@ -184,6 +185,9 @@ impl Instance {
             let Some((_, running)) = &held.task else { continue };
             if self.world.is_flushing(&running.attempt) && !lost {
                 self.world.with(|state| state.figures.reach(Point::RevokedMidFlush));
+                if *partition >= BEHIND {
+                    self.world.with(|state| state.figures.reach(Point::BehindRevokedMidFlush));
+                }
             }
             if lost {
                 drop_task(&self.world, running);

@@ -1,16 +1,17 @@
-//! Kafka: a topic whose records come and go, and a group whose members do.
+//! Kafka: a topic whose records come and go, and how a task reads it, or the exchange's.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::LogError;
+use super::exchange::BEHIND;
 use super::objects::Record;
 use super::points::Point;
 use super::process::Process;
 use super::world::{State, World};
+use crate::batch::MemoryMessages;
 
 /// Records in a batch, at most.
 const BATCH: usize = 6;
@@ -23,6 +24,15 @@ pub enum Message {
     DeadLetter,
     /// A record of another topic.
     Sent,
+    /// A row that goes through the exchange.
+    Keyed {
+        key: u8,
+        time_ms: i64,
+    },
+    /// The same, from long after all others.
+    Closing {
+        time_ms: i64,
+    },
     /// No record of ours: a transaction's marker, or compacted away.
     Gap,
 }
@@ -32,6 +42,10 @@ pub enum Message {
 pub struct Batch {
     pub generation: u32,
     pub messages: Vec<(i64, Message)>,
+    /// Of the exchange's topic.
+    pub chunks: MemoryMessages,
+    /// The offset after all of them.
+    pub end: i64,
 }
 
 #[derive(Debug, Default)]
@@ -50,8 +64,8 @@ pub struct Topic {
 }
 
 impl Topic {
-    pub fn new(partitions: i32) -> Self {
-        Self { partitions: (0..partitions).map(|partition| (partition, Partition::default())).collect() }
+    pub fn new(tasks: &[i32]) -> Self {
+        Self { partitions: tasks.iter().map(|task| (*task, Partition::default())).collect() }
     }
 
     fn at(&self, partition: i32) -> &Partition {
@@ -78,13 +92,17 @@ impl Topic {
         self.at_mut(partition).messages.push(message);
     }
 
-    pub fn is_record(&self, (partition, generation, offset): Record) -> bool {
+    pub fn is_record(&self, record: Record) -> bool {
+        self.message(record).is_some_and(|message| message != Message::Gap)
+    }
+
+    pub fn message(&self, (partition, generation, offset): Record) -> Option<Message> {
         let here = self.at(partition);
         let messages = match here.before.get(generation as usize) {
             Some((messages, _)) => messages,
             None => &here.messages,
         };
-        messages.get(offset as usize).is_some_and(|message| *message != Message::Gap)
+        messages.get(offset as usize).copied()
     }
 
     /// Retention removes records before this offset.
@@ -108,9 +126,10 @@ impl Topic {
             let epochs = partition.before.iter().map(|(messages, decided)| (messages, *decided));
             let epochs = epochs.chain([(&partition.messages, i64::MAX)]);
             for (generation, (messages, decided)) in epochs.enumerate() {
-                for (offset, _) in messages.iter().enumerate().filter(|(_, message)| **message != Message::Gap) {
+                for (offset, message) in messages.iter().enumerate().filter(|(_, message)| **message != Message::Gap) {
                     let record = (number, generation as u32, offset as i64);
-                    if (offset as i64) < decided {
+                    // The window of one that closes all others may stay open.
+                    if (offset as i64) < decided && !matches!(message, Message::Closing { .. }) {
                         must.insert(record)
                     } else {
                         may.insert(record)
@@ -128,149 +147,34 @@ impl Topic {
         }
         let from = position as usize;
         let batch = here.messages.iter().enumerate().skip(from).take(BATCH);
-        let messages = batch.map(|(offset, message)| (offset as i64, *message)).collect();
-        Some(Batch { generation: here.generation, messages })
-    }
-}
-
-/// What the group has to say to a member.
-#[derive(Debug)]
-pub enum News {
-    Assigned(Vec<i32>),
-    Revoked(Vec<i32>),
-    /// The member was given up, and with it all it had.
-    Lost,
-}
-
-#[derive(Debug)]
-struct Member {
-    process: Arc<Process>,
-    news: VecDeque<News>,
-    revoking: BTreeSet<i32>,
-}
-
-#[derive(Debug)]
-pub struct Group {
-    members: BTreeMap<u32, Member>,
-    /// Members that were given up and haven't heard of it.
-    evicted: BTreeSet<u32>,
-    owners: BTreeMap<i32, Option<u32>>,
-    turns: usize,
-    /// The number of the log's next entry when an attempt that hadn't claimed was stopped.
-    pub seen_at_stop: BTreeMap<String, u64>,
-}
-
-impl Group {
-    pub fn new(partitions: i32) -> Self {
-        Self {
-            members: BTreeMap::new(),
-            evicted: BTreeSet::new(),
-            owners: (0..partitions).map(|partition| (partition, None)).collect(),
-            turns: 0,
-            seen_at_stop: BTreeMap::new(),
-        }
-    }
-
-    fn is_owned_by(&self, partition: i32, member: u32) -> bool {
-        self.owners.get(&partition).copied().flatten() == Some(member)
-    }
-
-    /// Asks members to give back what shall be another's, and gives what nobody has.
-    fn balance(&mut self) {
-        let ids: Vec<u32> = self.members.keys().copied().collect();
-        for (&partition, owner) in &mut self.owners {
-            let wanted = match ids.len() {
-                0 => None,
-                count => Some(ids[(partition as usize + self.turns) % count]),
-            };
-            match (*owner, wanted) {
-                (None, Some(wanted)) => {
-                    *owner = Some(wanted);
-                    if let Some(member) = self.members.get_mut(&wanted) {
-                        member.news.push_back(News::Assigned(vec![partition]));
-                        member.process.mail.notify_one();
-                    }
-                }
-                (Some(there), wanted) if wanted != Some(there) => {
-                    if let Some(member) = self.members.get_mut(&there)
-                        && member.revoking.insert(partition)
-                    {
-                        member.news.push_back(News::Revoked(vec![partition]));
-                        member.process.mail.notify_one();
-                    }
-                }
-                _ => {}
-            }
-        }
+        let messages: Vec<_> = batch.map(|(offset, message)| (offset as i64, *message)).collect();
+        let end = position + messages.len() as i64;
+        Some(Batch { generation: here.generation, messages, chunks: MemoryMessages::default(), end })
     }
 }
 
 impl State {
-    pub fn join(&mut self, process: &Arc<Process>) {
-        self.say(|| format!("p{} joins", process.id));
-        let member = Member { process: Arc::clone(process), news: VecDeque::new(), revoking: BTreeSet::new() };
-        self.group.members.insert(process.id, member);
-        self.turn_group();
-    }
-
-    /// A rebalance after which partitions have moved.
-    pub fn turn_group(&mut self) {
-        self.group.turns += 1;
-        self.group.balance();
-    }
-
-    /// A member has given partitions back.
-    pub fn give_back(&mut self, member: u32, partitions: &[i32]) {
-        for partition in partitions {
-            if self.group.is_owned_by(*partition, member) {
-                self.group.owners.insert(*partition, None);
-            }
-            if let Some(member) = self.group.members.get_mut(&member) {
-                member.revoking.remove(partition);
-            }
+    fn take(&mut self, task: i32, position: i64) -> Option<Batch> {
+        if task < BEHIND {
+            return self.topic.take(task, position);
         }
-        self.group.balance();
-    }
-
-    pub fn leave(&mut self, member: u32) {
-        self.say(|| format!("p{member} leaves"));
-        self.remove_member(member);
-        self.group.evicted.remove(&member);
-    }
-
-    /// The group gives a member up, which will hear of it.
-    pub fn evict(&mut self, member: u32, why: &str) {
-        let Some(process) = self.group.members.get(&member).map(|member| Arc::clone(&member.process)) else { return };
-        self.say(|| format!("the group gives p{member} up: {why}"));
-        if process.is_cut() {
-            let flows = self.attempts.values().any(|attempt| attempt.process == member && !attempt.has_ended);
-            if flows {
-                self.figures.reach(Point::RevokedUnheard);
-            }
+        (0..self.plan.partitions).for_each(|sender| self.expire_transaction(sender));
+        let read = self.exchange.read(task - BEHIND, position);
+        if read.is_held_back && read.end == position {
+            self.figures.reach(Point::ReaderHeldBack);
         }
-        self.remove_member(member);
-        self.group.evicted.insert(member);
-        process.mail.notify_one();
-    }
-
-    fn remove_member(&mut self, member: u32) {
-        self.group.members.remove(&member);
-        for owner in self.group.owners.values_mut().filter(|owner| **owner == Some(member)) {
-            *owner = None;
+        if read.has_aborted {
+            self.figures.reach(Point::AbortedPassed);
         }
-        self.turn_group();
-    }
-
-    fn news(&mut self, process: &Arc<Process>) -> Option<News> {
-        if self.group.evicted.remove(&process.id) {
-            return Some(News::Lost);
-        }
-        self.group.members.get_mut(&process.id)?.news.pop_front()
+        Some(Batch { generation: 0, messages: Vec::new(), chunks: read.chunks, end: read.end })
     }
 
     /// Where a task begins, by what its log says; as `source::offsets` has it, with `on_data_loss = "continue"`.
     fn first_offset(&mut self, partition: i32, logged: Option<i64>) -> i64 {
-        let (low, high) = (self.topic.low(partition), self.topic.high(partition));
+        let (low, high) = match partition < BEHIND {
+            true => (self.topic.low(partition), self.topic.high(partition)),
+            false => (0, self.exchange.high(partition - BEHIND)),
+        };
         match logged {
             None => low,
             Some(logged) if (low..=high).contains(&logged) => logged,
@@ -283,25 +187,13 @@ impl State {
 }
 
 impl World {
-    /// Returns when the group has something to say to a member.
-    pub async fn news(&self, process: &Arc<Process>) -> News {
-        loop {
-            process.reaches_kafka().await;
-            if let Some(news) = self.with(|state| state.news(process)) {
-                self.say(|| format!("p{} {news:?}", process.id));
-                return news;
-            }
-            process.mail.notified().await;
-        }
-    }
-
     /// The next records from `position` on; `None` if Kafka doesn't have that offset.
     pub async fn fetch(&self, process: &Process, partition: i32, position: i64) -> Option<Batch> {
         loop {
             let changed = self.records.notified();
             process.reaches_kafka().await;
-            let batch = self.with(|state| state.topic.take(partition, position))?;
-            if batch.messages.is_empty() {
+            let batch = self.with(|state| state.take(partition, position))?;
+            if batch.end == position {
                 changed.await;
                 continue;
             }

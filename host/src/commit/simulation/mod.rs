@@ -6,13 +6,18 @@
 //! each of its steps.
 //!
 //! - [`director`], [`acts`]: what goes wrong when, and what must be true in the end
-//! - [`instance`], [`task`]: an instance and its tasks, as the supervisor and `crate::task` make them
-//! - [`kafka`], [`topic`], [`objects`], [`view`], [`request`]: the surroundings; `topic` and `objects` are also the readers
+//! - [`instance`], [`task`], [`attempts`]: an instance and its tasks, as the supervisor and `crate::task` make them
+//! - [`kafka`], [`group`], [`topic`], [`objects`], [`view`], [`request`]: the surroundings; `topic` and `objects` are also the readers
 //!   who look at every change
+//! - [`sides`], [`counting`], [`exchange`]: tasks before and behind an exchange, what goes through it, and its topic
 //! - [`plan`]: what is drawn from the seed; [`points`]: what the schedules must come through; [`world`]: what they share
 
 mod acts;
+mod attempts;
+mod counting;
 mod director;
+mod exchange;
+mod group;
 mod instance;
 mod kafka;
 mod objects;
@@ -20,6 +25,7 @@ mod plan;
 mod points;
 mod process;
 mod request;
+mod sides;
 mod task;
 mod topic;
 mod view;

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 use object_store::{Error, Result};
 
+use super::exchange::BEHIND;
 use super::points::{Doing, Point};
 use super::world::State;
 use super::{Entry, StateFile, entry, topic};
@@ -54,6 +55,10 @@ pub struct Objects {
     pub seen: BTreeSet<Record>,
     /// What COMMITs list for topics, and who decided it, by their marks.
     pub to_send: BTreeMap<String, (BTreeSet<Record>, String)>,
+    /// Records that whoever reads the exchange may see.
+    pub exchanged: BTreeSet<Record>,
+    /// The records of each group, as it was given out last.
+    pub groups: BTreeMap<String, BTreeSet<Record>>,
     /// Records that Kafka had lost before they were read.
     pub lost: BTreeSet<Record>,
 }
@@ -77,9 +82,11 @@ impl Kind {
         if path.starts_with("lake/city/") || path.starts_with("lake/_dead/") {
             return Self::Table;
         }
-        let Some((_, below)) = path.split_once("_rillgate/rides/trips/") else { return Self::Other };
-        let parts: Vec<&str> = below.split('/').collect();
-        let Some(partition) = parts.first().and_then(|part| part.parse().ok()) else { return Self::Other };
+        let Some((_, below)) = path.split_once("_rillgate/rides/") else { return Self::Other };
+        let mut parts: Vec<&str> = below.split('/').collect();
+        let first = if parts.remove(0) == "trips" { 0 } else { BEHIND };
+        let Some(partition) = parts.first().and_then(|part| part.parse::<i32>().ok()) else { return Self::Other };
+        let partition = first + partition;
         match parts[1..] {
             ["log"] => Self::Log(partition),
             ["log", name] => entry::sequence(name).map_or(Self::Other, |number| Self::Entry(partition, number)),
@@ -92,8 +99,8 @@ impl Kind {
 }
 
 impl Objects {
-    pub fn new(partitions: i32) -> Self {
-        Self { logs: (0..partitions).map(|partition| (partition, Log::default())).collect(), ..Self::default() }
+    pub fn new(tasks: &[i32]) -> Self {
+        Self { logs: tasks.iter().map(|task| (*task, Log::default())).collect(), ..Self::default() }
     }
 
     pub fn is_published(&self, path: &str) -> bool {
@@ -166,12 +173,11 @@ impl State {
         if !self.objects.decided.contains(path.strip_prefix("lake/").unwrap_or(path)) {
             self.is_wrong(format!("{path} appeared, and was never decided"));
         }
+        if path.starts_with("lake/city/counts/") {
+            return self.read_groups(path, &lines);
+        }
         for line in lines {
-            let parts: Vec<i64> = line.split(':').filter_map(|part| part.parse().ok()).collect();
-            let [partition, generation, offset] = parts[..] else {
-                return self.is_wrong(format!("{path}: no record: {line}"));
-            };
-            let record = (partition as i32, generation as u32, offset);
+            let Some(record) = record(line) else { return self.is_wrong(format!("{path}: no record: {line}")) };
             if !self.objects.seen.insert(record) {
                 self.is_wrong(format!("{path}: a reader sees record {record:?} twice"));
             }
@@ -229,6 +235,7 @@ impl State {
                     wrong = Some(format!("COMMIT {number} decides {} a second time", file.path));
                 }
                 log.remembered.push_str(&format!("{}:{}..{}\n", commit.generation, commit.start, commit.end));
+                // Groups are looked at where they are given out.
                 let content = |file: &StateFile| {
                     let found = objects.all.iter().find(|(path, _)| path.ends_with(&file.path));
                     found.map_or_else(
@@ -236,8 +243,9 @@ impl State {
                         |(_, found)| String::from_utf8_lossy(&found.bytes).into_owned(),
                     )
                 };
-                let remembered: String = commit.state.iter().flat_map(|state| &state.files).map(content).collect();
-                if remembered != log.remembered {
+                let files = commit.state.iter().filter(|_| partition < BEHIND).flat_map(|state| &state.files);
+                let remembered: String = files.map(content).collect();
+                if partition < BEHIND && remembered != log.remembered {
                     wrong = Some(format!("COMMIT {number} remembers {remembered:?}, not {:?}", log.remembered));
                 }
                 let mark = entry::mark(number, &commit.attempt);
@@ -299,6 +307,13 @@ impl State {
             Kind::Table | Kind::Other => Doing::Publishing,
         }
     }
+}
+
+/// A record by its name.
+pub fn record(name: &str) -> Option<Record> {
+    let parts: Vec<i64> = name.split(':').filter_map(|part| part.parse().ok()).collect();
+    let [partition, generation, offset] = parts[..] else { return None };
+    Some((partition as i32, generation as u32, offset))
 }
 
 pub fn path(text: &str) -> Path {

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::LogOptions;
+use super::exchange::BEHIND;
 use super::points::Doing;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -35,12 +36,54 @@ pub struct Plan {
     pub part_bytes: usize,
     /// Names in a page of a listing.
     pub page: usize,
+    /// What is sent goes through an exchange.
+    pub exchange: Option<ExchangePlan>,
+}
+
+/// What an exchange is like, and what goes through it.
+#[derive(Debug, Clone)]
+pub struct ExchangePlan {
+    /// Of its topic.
+    pub partitions: i32,
+    pub keys: u8,
+    /// How far records are out of order in event time.
+    pub delay_ms: i64,
+    /// How far each partition's are behind those of the one before it.
+    pub apart_ms: i64,
+    /// The size of windows; `None`: groups last for ever.
+    pub window_ms: Option<i64>,
+    pub on_change: bool,
+    pub sends_states: bool,
+    pub idle_after: Option<Duration>,
+}
+
+impl ExchangePlan {
+    fn draw(rng: &mut Rng, has_quiet_hours: bool) -> Self {
+        // What comes to an idle partition may be no further behind than what the others have. Nor does anyone say so for hours.
+        let idle_after = (!has_quiet_hours && rng.bool()).then(|| Duration::from_millis(rng.u64(1_000..=6_000)));
+        let apart_ms = if idle_after.is_some() { 0 } else { [0, 20_000, 3_600_000][rng.usize(..3)] };
+        Self {
+            partitions: rng.i32(1..=3),
+            keys: rng.u8(1..=6),
+            delay_ms: if rng.bool() { 0 } else { rng.i64(0..=10_000) },
+            apart_ms,
+            window_ms: (rng.u8(..4) > 0).then(|| [200, 5_000, 60_000][rng.usize(..3)]),
+            on_change: rng.u8(..3) == 0,
+            sends_states: rng.bool(),
+            idle_after,
+        }
+    }
+
+    /// Whether groups are given out at each commit that has changed them: where there are no windows they never close.
+    pub fn gives_out_changes(&self) -> bool {
+        self.on_change || self.window_ms.is_none()
+    }
 }
 
 impl Plan {
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub fn draw(rng: &mut Rng, seed: u64) -> Self {
         let has_quiet_hours = rng.u8(..6) == 0;
-        Self {
+        let mut plan = Self {
             partitions: rng.i32(1..=3),
             records: rng.usize(10..=60),
             instances: rng.usize(1..=4),
@@ -54,7 +97,23 @@ impl Plan {
             rows: rng.u64(4..=16),
             part_bytes: if rng.bool() { 1 << 20 } else { rng.usize(12..=40) },
             page: [2, 5, 1000][rng.usize(..3)],
+            exchange: None,
+        };
+        // By a generator of its own: schedules without an exchange stay what they are.
+        let mut rng = Rng::with_seed(!seed);
+        if rng.u8(..4) == 0 {
+            plan.exchange = Some(ExchangePlan::draw(&mut rng, has_quiet_hours));
+            plan.sends = true;
+            // A record of an exchange is longer than a line.
+            plan.part_bytes *= 50;
         }
+        plan
+    }
+
+    /// Numbers of all tasks: those that read the source, and those behind an exchange.
+    pub fn tasks(&self) -> Vec<i32> {
+        let behind = self.exchange.as_ref().map_or(0, |exchange| exchange.partitions);
+        (0..self.partitions).chain(BEHIND..BEHIND + behind).collect()
     }
 
     /// Options of the commit log. Retention is long enough for clocks that are off by an hour, twice.

@@ -125,6 +125,36 @@ pub enum Point {
     EffectAfterDeath,
     /// `verify` ran beside it all.
     VerifiedMeanwhile,
+    /// Killed when an epoch was decided, and none of its chunks sent to the exchange.
+    ChunksUnsent,
+    /// Killed when chunks were in an open transaction.
+    ChunksOpen,
+    /// Killed when chunks were committed, and the stage not cleared.
+    ChunksUnacknowledged,
+    /// A claim sent chunks that an attempt before it had decided.
+    ChunksSentByTheNext,
+    /// A transaction with chunks was aborted.
+    ChunksAborted,
+    /// A reader passed chunks that were aborted.
+    AbortedPassed,
+    /// A reader got nothing, since a transaction was open.
+    ReaderHeldBack,
+    /// Rows came that were older than the event time of the fastest.
+    RowsOfTheSlower,
+    /// States that were folded before the exchange were merged.
+    StatesMerged,
+    /// Event time went on past that of a task that was idle.
+    IdlePassed,
+    /// A claim behind the exchange read groups.
+    GroupsRestored,
+    /// Killed behind the exchange when groups or state were on their way up.
+    BehindKilledUndecided,
+    /// Killed behind the exchange when an epoch was decided, and not acknowledged.
+    BehindKilledDecided,
+    /// A partition of the exchange was revoked while its task was uploading or deciding.
+    BehindRevokedMidFlush,
+    /// A stopped process woke, and another attempt had claimed its task behind the exchange.
+    BehindZombie,
     /// A stopped process woke, and another attempt had claimed its task; by what it was doing.
     Zombie(Doing),
     /// SIGTERM came; by what it was doing.
@@ -174,11 +204,36 @@ impl Point {
             Self::TopicMadeAnew,
             Self::EffectAfterDeath,
             Self::VerifiedMeanwhile,
+            Self::ChunksUnsent,
+            Self::ChunksOpen,
+            Self::ChunksUnacknowledged,
+            Self::ChunksSentByTheNext,
+            Self::ChunksAborted,
+            Self::AbortedPassed,
+            Self::ReaderHeldBack,
+            Self::RowsOfTheSlower,
+            Self::StatesMerged,
+            Self::IdlePassed,
+            Self::GroupsRestored,
+            Self::BehindKilledUndecided,
+            Self::BehindKilledDecided,
+            Self::BehindRevokedMidFlush,
+            Self::BehindZombie,
         ];
         for fate in [Self::Zombie, Self::Term, Self::KillAfterTerm] {
             all.extend(Doing::ALL.map(fate));
         }
         all
+    }
+
+    /// The same where what was sent are chunks for the exchange.
+    pub fn of_chunks(self) -> Option<Self> {
+        match self {
+            Self::KilledDecidedUnsent => Some(Self::ChunksUnsent),
+            Self::KilledTransactionOpen => Some(Self::ChunksOpen),
+            Self::KilledSentUnacknowledged => Some(Self::ChunksUnacknowledged),
+            _ => None,
+        }
     }
 
     fn name(self) -> String {
@@ -220,6 +275,21 @@ impl Point {
             Self::TopicMadeAnew => "topic made anew",
             Self::EffectAfterDeath => "request done after its sender's death",
             Self::VerifiedMeanwhile => "verified meanwhile",
+            Self::ChunksUnsent => "exchange: killed when decided, no chunk sent",
+            Self::ChunksOpen => "exchange: killed with chunks in an open transaction",
+            Self::ChunksUnacknowledged => "exchange: killed when chunks were committed",
+            Self::ChunksSentByTheNext => "exchange: chunks sent by the next claim",
+            Self::ChunksAborted => "exchange: transaction with chunks aborted",
+            Self::AbortedPassed => "exchange: aborted chunks passed by a reader",
+            Self::ReaderHeldBack => "exchange: reader held back by an open transaction",
+            Self::RowsOfTheSlower => "exchange: rows older than the fastest's event time",
+            Self::StatesMerged => "exchange: states merged",
+            Self::IdlePassed => "exchange: event time past that of an idle task",
+            Self::GroupsRestored => "behind the exchange: groups restored by the next claim",
+            Self::BehindKilledUndecided => "behind the exchange: killed before its COMMIT",
+            Self::BehindKilledDecided => "behind the exchange: killed after its COMMIT",
+            Self::BehindRevokedMidFlush => "behind the exchange: revoked in mid-flush",
+            Self::BehindZombie => "behind the exchange: woke after its partition moved",
             Self::Zombie(doing) => return format!("woke after its partition moved: {doing:?}"),
             Self::Term(doing) => return format!("SIGTERM: {doing:?}"),
             Self::KillAfterTerm(doing) => return format!("SIGKILL after SIGTERM: {doing:?}"),

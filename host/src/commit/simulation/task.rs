@@ -1,5 +1,7 @@
 //! A task of the simulation: what `crate::task` does with messages, over the real log and the real stage.
 
+mod passing;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,13 +12,17 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::attempts::Attempt;
+use super::exchange::BEHIND;
 use super::kafka::{Batch, Message};
-use super::points::{Doing, Point};
+use super::points::Point;
 use super::process::Process;
+use super::sides::{Before, Behind, Side};
 use super::topic::Client;
 use super::view::View;
-use super::world::{Attempt, World};
-use super::{Commit, LogError, LogOptions, Stage, StateChange, Store, TaskLog, Topics, folder};
+use super::world::World;
+use super::{Commit, LogError, LogOptions, Stage, Store, TaskLog, Topics, folder};
+use crate::exchange;
 
 /// Rows in a file, at most: an epoch may close several files of one table.
 const FILE_ROWS: u64 = 5;
@@ -80,6 +86,10 @@ pub struct Task {
     /// Asks it to take nothing more and to commit what it has.
     pub finish: Arc<Notify>,
     finishing: bool,
+    side: Side,
+    /// When the last record came, and until when nobody looks whether there are more.
+    idle_since: Instant,
+    next_look: Instant,
 }
 
 /// Claims the task of a partition.
@@ -94,7 +104,10 @@ pub async fn claim(world: &Arc<World>, process: &Arc<Process>, partition: i32) -
     let topics: Arc<dyn Topics> = Arc::new(Client::new(view.clone(), partition));
     let options = LogOptions { topics: Some(topics), ..plan.log_options() };
     let store: Store = view.store(plan.is_apart);
-    let folder = folder("rides", "trips", partition);
+    let folder = match partition < BEHIND {
+        true => folder("rides", "trips", partition),
+        false => folder("rides", &exchange::topic("rides"), partition - BEHIND),
+    };
     let first_offset = |logged| world.first_offset(process, partition, logged);
     let claimed = TaskLog::claim(store.clone(), folder.clone(), attempt.clone(), options, first_offset).await;
     process.alive().await;
@@ -102,7 +115,21 @@ pub async fn claim(world: &Arc<World>, process: &Arc<Process>, partition: i32) -
     let stored = log.load_state().await;
     process.alive().await;
     let stored = stored.inspect_err(|error| world.ended(&attempt, Some(error)))?;
+    let side = match &plan.exchange {
+        None => Side::Alone,
+        Some(exchange) if partition < BEHIND => {
+            Side::Before(Box::new(Before::new(&plan, exchange, partition, stored.as_ref())))
+        }
+        Some(exchange) => {
+            let behind = Behind::new(exchange, &folder, stored.as_ref()).map_err(TaskError::Fatal)?;
+            if stored.is_some() {
+                world.with(|state| state.figures.reach(Point::GroupsRestored));
+            }
+            Side::Behind(Box::new(behind))
+        }
+    };
     let lines = |file: &Bytes| String::from_utf8_lossy(file).lines().map(str::to_owned).collect::<Vec<String>>();
+    let stored = stored.filter(|_| partition < BEHIND);
     let memory: Vec<Vec<String>> = stored.iter().flat_map(|stored| &stored.files).map(lines).collect();
     if !memory.is_empty() {
         world.with(|state| state.figures.reach(Point::StateRestored));
@@ -123,6 +150,9 @@ pub async fn claim(world: &Arc<World>, process: &Arc<Process>, partition: i32) -
         deciding: None,
         finish: Arc::new(Notify::new()),
         finishing: false,
+        side,
+        idle_since: Instant::now(),
+        next_look: Instant::now(),
     })
 }
 
@@ -130,10 +160,11 @@ impl Task {
     /// Runs until it can't go on, or has finished as asked.
     pub async fn run(mut self) -> Result<(), TaskError> {
         let (every, most) = self.world.with(|state| (state.plan.every, state.plan.rows));
+        let idle_after = self.world.with(|state| state.plan.exchange.as_ref().and_then(|exchange| exchange.idle_after));
         loop {
             self.process.alive().await;
             let is_full = self.epoch.rows >= most || self.stage.is_full();
-            let is_empty = self.epoch.end == self.epoch.start;
+            let is_empty = self.epoch.since.is_none();
             let due = match self.epoch.since {
                 Some(_) if is_full || self.finishing => Some(Instant::now()),
                 since => since.map(|since| since + every),
@@ -151,6 +182,10 @@ impl Task {
             let (world, process) = (Arc::clone(&self.world), Arc::clone(&self.process));
             let (position, takes) = (self.epoch.end, !self.finishing && !is_full);
             let alarm = due.filter(|_| self.log.is_some()).unwrap_or_else(Instant::now);
+            let is_committed = is_empty && self.log.is_some() && !self.finishing;
+            let look = idle_after
+                .filter(|_| is_committed && matches!(self.side, Side::Before(_)))
+                .map(|after| self.next_look.max(self.idle_since + after));
             tokio::select! {
                 biased;
                 () = self.finish.notified(), if !self.finishing => self.finishing = true,
@@ -165,6 +200,7 @@ impl Task {
                     Some(batch) => self.process_batch(&batch)?,
                     None => return Err(TaskError::Again(format!("Kafka no longer has offset {position}"))),
                 },
+                () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => self.look_idle(idle_after),
                 () = sleep_until(alarm), if due.is_some() && self.log.is_some() => {}
             }
         }
@@ -182,6 +218,8 @@ impl Task {
             }
             match message {
                 Message::Gap => {}
+                // Below, with the others of its batch.
+                Message::Keyed { .. } | Message::Closing { .. } => self.epoch.rows += 1,
                 Message::Row(folder) => self.write(*folder, batch.generation, *offset),
                 Message::Sent => self.write(TOPIC, batch.generation, *offset),
                 Message::DeadLetter => {
@@ -190,16 +228,20 @@ impl Task {
                 }
             }
         }
-        self.epoch.end = batch.messages.last().map_or(self.epoch.end, |(offset, _)| offset + 1);
+        self.pass_on(batch)?;
+        self.epoch.end = batch.end;
         self.epoch.since.get_or_insert_with(Instant::now);
         Ok(())
     }
 
     /// Readers know a record by the topic it is of, too.
     fn write(&mut self, writer: usize, generation: u32, offset: i64) {
+        self.write_line(writer, &format!("{}:{generation}:{offset}", self.partition));
+    }
+
+    fn write_line(&mut self, writer: usize, line: &str) {
         let (rows, file) = self.epoch.open[writer];
-        let line = format!("{}:{generation}:{offset}\n", self.partition);
-        self.stage.write(writer, file, Bytes::from(line));
+        self.stage.write(writer, file, Bytes::from(format!("{line}\n")));
         self.epoch.open[writer].0 = rows + 1;
         self.epoch.rows += 1;
         if rows + 1 == FILE_ROWS {
@@ -217,8 +259,14 @@ impl Task {
         if writer == TOPIC {
             self.stage.close_records(writer, file, "tickets".to_owned(), rows);
         } else {
-            let table = ["city/rides/hour=0", "city/rides/hour=1", "_dead/rides"][writer];
-            let path = format!("{table}/trips-{}-{}-{n}.txt", self.partition, self.epoch.start);
+            let (table, topic, partition) = match self.partition < BEHIND {
+                true => {
+                    let tables = ["city/rides/hour=0", "city/rides/hour=1", "_dead/rides"];
+                    (tables[writer], "trips".to_owned(), self.partition)
+                }
+                false => ("city/counts", exchange::topic("rides"), self.partition - BEHIND),
+            };
+            let path = format!("{table}/{topic}-{partition}-{}-{n}.txt", self.epoch.start);
             self.stage.close(writer, file, path, rows);
         }
         self.epoch.files += 1;
@@ -228,10 +276,10 @@ impl Task {
     /// Ends the epoch, and leaves uploading, deciding and publishing to others.
     fn commit(&mut self) {
         let Some(mut log) = self.log.take() else { return };
+        let kept = self.end_epoch();
         (0..WRITERS).for_each(|writer| self.close(writer));
         let epoch = std::mem::replace(&mut self.epoch, Epoch::new(0));
         (self.epoch.start, self.epoch.end) = (epoch.end, epoch.end);
-        let changes = vec![self.remember(&epoch)];
         let staged = self.stage.take();
         self.world.set_writers_clock();
         self.world
@@ -242,7 +290,9 @@ impl Task {
             let decided = async {
                 let (files, records) = staged.finish().await?;
                 let (start, end, dead_letters) = (epoch.start, epoch.end, epoch.dead_letters);
-                let state = Some(log.keep_state(None, changes).await?);
+                let mut state = log.keep_state(kept.watermark_us, kept.changes).await?;
+                state.exchange = kept.exchange;
+                let state = Some(state);
                 let commit = Commit { start, end, dead_letters, files, records, state, ..Commit::default() };
                 log.commit(commit, |_| world.acknowledged(&attempt)).await?;
                 Ok::<_, LogError>(log)
@@ -264,19 +314,6 @@ impl Task {
         }));
     }
 
-    /// Adds an epoch to the state: its line, and with it those of files that are not much larger.
-    fn remember(&mut self, epoch: &Epoch) -> StateChange {
-        let mut lines = vec![format!("{}:{}..{}", self.generation, epoch.start, epoch.end)];
-        while let Some(mut before) = self.memory.pop_if(|before| before.len() <= 2 * lines.len()) {
-            before.append(&mut lines);
-            lines = before;
-        }
-        let content = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-        let (kept, rows) = (self.memory.len(), lines.len() as u64);
-        self.memory.push(lines);
-        StateChange { table: "groups", kept, file: Some((Bytes::from(content), rows)) }
-    }
-
     /// The name of its attempt.
     pub fn attempt(&self) -> &str {
         &self.attempt
@@ -288,49 +325,5 @@ async fn hear(deciding: &mut Option<Deciding>) -> Result<Box<TaskLog>, TaskError
     match deciding {
         Some(deciding) => deciding.await,
         None => std::future::pending().await,
-    }
-}
-
-impl World {
-    /// An attempt is over, and why.
-    pub fn ended(&self, attempt: &str, error: Option<&LogError>) {
-        self.with(|state| {
-            state.say(|| format!("{attempt} ends: {}", error.map_or("finished".to_owned(), ToString::to_string)));
-            if let Some(LogError::Fenced { by }) = error {
-                let point = if by.contains("silence") { Point::SelfFenced } else { Point::Fenced };
-                state.figures.reach(point);
-            }
-            if let Some(attempt) = state.attempts.get_mut(attempt) {
-                attempt.has_ended = true;
-            }
-        });
-    }
-
-    fn acknowledged(&self, attempt: &str) {
-        self.with(|state| {
-            if let Some(attempt) = state.attempts.get_mut(attempt) {
-                attempt.acknowledged = true;
-            }
-        });
-    }
-
-    /// A task was dropped; an epoch that is being decided goes on.
-    pub fn dropped(&self, attempt: &str) {
-        self.with(|state| {
-            state.say(|| format!("{attempt} is dropped"));
-            let Some(attempt) = state.attempts.get_mut(attempt) else { return };
-            use Doing::{Deciding, Ending, Publishing, Removing, Sending, TakingOver};
-            let goes_on =
-                |doing: &Doing| matches!(doing, Deciding | Publishing | Removing | TakingOver | Sending | Ending);
-            attempt.has_ended |= !attempt.under_way.iter().any(goes_on);
-        });
-    }
-
-    /// Whether an attempt is uploading or deciding.
-    pub fn is_flushing(&self, attempt: &str) -> bool {
-        self.with(|state| {
-            let doing = state.attempts.get(attempt).map(|attempt| attempt.under_way.clone()).unwrap_or_default();
-            doing.iter().any(|doing| matches!(doing, Doing::Staging | Doing::Deciding))
-        })
     }
 }

@@ -13,15 +13,20 @@ use futures::future::BoxFuture;
 use object_store::{Error, Result};
 use tokio::time::{Instant, sleep};
 
-use super::objects::Record;
+use super::counting;
+use super::exchange::Transaction;
+use super::objects::{Record, record};
 use super::points::{Doing, Point};
 use super::request::{Done, Effect, Request};
 use super::view::View;
 use super::world::State;
 use super::{Outgoing, Topics, TopicsError};
+use crate::exchange::Placed;
 
 /// An open transaction is aborted after this.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Records for the exchange that are sent in one request, at most.
+const TOGETHER: usize = 2;
 /// How long a client tries.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,6 +47,18 @@ pub struct Open {
     since: Instant,
     pub attempt: String,
     records: BTreeSet<Record>,
+    /// Parts that are there. One that comes again has the same sequence numbers.
+    added: BTreeSet<usize>,
+    mark: Option<String>,
+}
+
+/// What is added to a transaction at once.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    index: usize,
+    records: BTreeSet<Record>,
+    /// For the exchange.
+    placed: Vec<Placed>,
     mark: Option<String>,
 }
 
@@ -59,20 +76,45 @@ impl State {
 
     /// A producer begins: those before it are fenced, and their open transaction is void.
     fn begin_epoch(&mut self, partition: i32) -> u32 {
+        self.abort(partition);
         let here = self.coordinator(partition);
-        (here.open, here.ended) = (None, None);
+        here.ended = None;
         here.epoch += 1;
         here.epoch
     }
 
-    /// The coordinator, if a producer of this epoch may do something in its transaction of this number.
-    fn in_transaction(&mut self, partition: i32, epoch: u32) -> Result<&mut Coordinator> {
+    /// The open transaction of a task is void.
+    fn abort(&mut self, partition: i32) {
         let here = self.coordinator(partition);
-        if here.open.as_ref().is_some_and(|open| open.since.elapsed() > TRANSACTION_TIMEOUT) {
-            (here.open, here.ended) = (None, None);
-            here.epoch += 1;
+        if let Some(open) = here.open.take() {
+            let transaction = (partition, here.epoch, open.number);
+            self.end_of_chunks(transaction, false);
+        }
+    }
+
+    /// The broker aborts what has been open for too long.
+    pub fn expire_transaction(&mut self, partition: i32) {
+        let open = self.coordinators.get(&partition).and_then(|here| here.open.as_ref());
+        if open.is_some_and(|open| open.since.elapsed() > TRANSACTION_TIMEOUT) {
+            self.begin_epoch(partition);
             self.figures.reach(Point::TransactionTimedOut);
         }
+    }
+
+    /// A transaction has ended for those who read the exchange, too.
+    fn end_of_chunks(&mut self, transaction: Transaction, is_committed: bool) {
+        if !self.exchange.end(transaction, is_committed) {
+            return;
+        }
+        if !is_committed {
+            self.figures.reach(Point::ChunksAborted);
+        }
+        self.records.notify_waiters();
+    }
+
+    /// The coordinator, if a producer of this epoch may do something in its transaction of this number.
+    fn in_transaction(&mut self, partition: i32, epoch: u32) -> Result<&mut Coordinator> {
+        self.expire_transaction(partition);
         if self.coordinator(partition).epoch != epoch {
             self.figures.reach(Point::ProducerFenced);
             return Err(fenced());
@@ -81,7 +123,7 @@ impl State {
     }
 
     /// Adds to a transaction, which begins with that.
-    fn add(&mut self, sender: &Sender, records: &BTreeSet<Record>, mark: Option<&String>) -> Result<()> {
+    fn add(&mut self, sender: &Sender, part: &Part) -> Result<()> {
         let here = self.in_transaction(sender.partition, sender.epoch)?;
         if here.ended.is_some_and(|(number, _)| number >= sender.number) {
             // It came too late: its sequence numbers are there already.
@@ -92,10 +134,16 @@ impl State {
             since: Instant::now(),
             attempt: sender.attempt.clone(),
             records: BTreeSet::new(),
+            added: BTreeSet::new(),
             mark: None,
         });
-        open.records.extend(records);
-        open.mark = mark.cloned().or(open.mark.take());
+        if !open.added.insert(part.index) {
+            return Ok(());
+        }
+        open.records.extend(&part.records);
+        open.mark = part.mark.clone().or(open.mark.take());
+        let (now_ms, transaction) = (self.now_ms() as i64, (sender.partition, sender.epoch, sender.number));
+        part.placed.iter().for_each(|placed| self.exchange.append(transaction, now_ms, placed.clone()));
         Ok(())
     }
 
@@ -112,6 +160,7 @@ impl State {
             return Ok(());
         };
         here.ended = Some((sender.number, commit));
+        self.end_of_chunks((partition, sender.epoch, sender.number), commit);
         if !commit {
             return Ok(());
         }
@@ -119,14 +168,18 @@ impl State {
             self.is_wrong(format!("{} commits a transaction without a mark", sender.attempt));
             return Ok(());
         };
-        here.mark = Some(mark.clone());
+        self.coordinator(partition).mark = Some(mark.clone());
         if open.records.is_empty() {
             return Ok(());
         }
         match self.objects.to_send.get(&mark) {
             Some((decided, by)) if *decided == open.records => {
                 if *by != sender.attempt {
-                    self.figures.reach(Point::SentByTheNext);
+                    let through = self.plan.exchange.is_some().then_some(Point::ChunksSentByTheNext);
+                    [Some(Point::SentByTheNext), through]
+                        .into_iter()
+                        .flatten()
+                        .for_each(|point| self.figures.reach(point));
                 }
             }
             decided => {
@@ -135,7 +188,11 @@ impl State {
             }
         }
         for record in open.records {
-            if !self.objects.seen.insert(record) {
+            let seen = match self.plan.exchange {
+                Some(_) => &mut self.objects.exchanged,
+                None => &mut self.objects.seen,
+            };
+            if !seen.insert(record) {
                 self.is_wrong(format!("{mark}: a reader of the topic sees record {record:?} twice"));
             }
         }
@@ -214,12 +271,12 @@ impl Client {
     async fn send(&self, outgoing: Outgoing) -> Result<(), TopicsError> {
         loop {
             let sender = self.begin()?;
-            for (_, file) in &outgoing.records {
-                let (records, sender) = (records(file), sender.clone());
-                self.ask(Doing::Sending, move |state| state.add(&sender, &records, None)).await?;
+            let mut parts: Vec<Part> = outgoing.records.iter().flat_map(|(_, file)| parts(file)).collect();
+            parts.push(Part { mark: Some(outgoing.mark.clone()), ..Part::default() });
+            for (index, part) in parts.into_iter().enumerate() {
+                let (part, sender) = (Part { index, ..part }, sender.clone());
+                self.ask(Doing::Sending, move |state| state.add(&sender, &part)).await?;
             }
-            let (with_mark, mark) = (sender.clone(), outgoing.mark.clone());
-            self.ask(Doing::Sending, move |state| state.add(&with_mark, &BTreeSet::new(), Some(&mark))).await?;
             // Now and then a record isn't taken: the transaction is aborted, and begun again.
             let commit = self.view.world.with(|state| state.is_calm || state.rng.u8(..12) > 0);
             self.ask(Doing::Ending, move |state| state.end(&sender, commit)).await?;
@@ -253,11 +310,16 @@ impl Topics for Client {
 
 /// The records of a staged file.
 pub fn records(file: &Bytes) -> BTreeSet<Record> {
-    let text = String::from_utf8_lossy(file).into_owned();
-    let record = |line: &str| {
-        let parts: Vec<i64> = line.split(':').filter_map(|part| part.parse().ok()).collect();
-        let [partition, generation, offset] = parts[..] else { return None };
-        Some((partition as i32, generation as u32, offset))
-    };
-    text.lines().filter_map(record).collect()
+    parts(file).into_iter().flat_map(|part| part.records).collect()
+}
+
+fn parts(file: &Bytes) -> Vec<Part> {
+    let placed = counting::placed(file);
+    if placed.is_empty() {
+        let records = String::from_utf8_lossy(file).lines().filter_map(record).collect();
+        return vec![Part { records, ..Part::default() }];
+    }
+    let part =
+        |placed: &[Placed]| Part { records: counting::records(placed), placed: placed.to_vec(), ..Part::default() };
+    placed.chunks(TOGETHER).map(part).collect()
 }

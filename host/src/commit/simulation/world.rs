@@ -1,6 +1,6 @@
 //! Everything that outlives a process: the store, Kafka, clocks, the faults to come, and what was found wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use fastrand::Rng;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::Commit;
-use super::kafka::{Group, Topic};
+use super::attempts::Attempt;
+use super::exchange::ExchangeTopic;
+use super::group::Group;
+use super::kafka::Topic;
 use super::objects::Objects;
 use super::plan::{Blow, Plan, Strike, Weather, set_writers_clock};
 use super::points::{Doing, Figures, Point};
@@ -19,22 +21,6 @@ use super::topic::Coordinators;
 
 /// A member that isn't heard of for so long is taken for dead.
 pub const SESSION: Duration = Duration::from_secs(10);
-
-/// What is known from outside of an attempt.
-#[derive(Debug, Default)]
-pub struct Attempt {
-    pub process: u32,
-    pub partition: i32,
-    /// The number of its CLAIM.
-    pub claimed: Option<u64>,
-    /// What it has under way at the store.
-    pub under_way: Vec<Doing>,
-    /// Files staged whole, and not decided.
-    pub staged: BTreeSet<String>,
-    pub commit: Option<Commit>,
-    pub acknowledged: bool,
-    pub has_ended: bool,
-}
 
 #[derive(Debug)]
 pub struct State {
@@ -47,6 +33,8 @@ pub struct State {
     pub group: Group,
     /// Of the topic that takes transactions.
     pub coordinators: Coordinators,
+    pub exchange: ExchangeTopic,
+    pub records: Arc<Notify>,
     pub processes: BTreeMap<u32, Arc<Process>>,
     pub attempts: BTreeMap<String, Attempt>,
     pub figures: Figures,
@@ -65,19 +53,22 @@ pub struct State {
 pub struct World {
     state: Mutex<State>,
     /// Records came, or went.
-    pub records: Notify,
+    pub records: Arc<Notify>,
 }
 
 impl World {
     pub fn new(seed: u64, trace: bool, prints: bool) -> Arc<Self> {
         let mut rng = Rng::with_seed(seed);
-        let plan = Plan::draw(&mut rng);
+        let plan = Plan::draw(&mut rng, seed);
+        let (tasks, records) = (plan.tasks(), Arc::new(Notify::new()));
         let weather = Weather::draw(&mut rng);
         let state = State {
-            topic: Topic::new(plan.partitions),
-            group: Group::new(plan.partitions),
+            topic: Topic::new(&tasks),
+            group: Group::new(&tasks),
             coordinators: Coordinators::new(),
-            objects: Objects::new(plan.partitions),
+            exchange: ExchangeTopic::default(),
+            records: Arc::clone(&records),
+            objects: Objects::new(&tasks),
             rng,
             plan,
             weather,
@@ -92,7 +83,7 @@ impl World {
             prints,
             is_calm: false,
         };
-        Arc::new(Self { state: Mutex::new(state), records: Notify::new() })
+        Arc::new(Self { state: Mutex::new(state), records })
     }
 
     /// Looks at everything, or changes it. Never waits, and is never called from within.
@@ -253,86 +244,5 @@ impl State {
     pub fn strike(&mut self, doing: Doing, after: bool) -> Option<Blow> {
         let found = self.strikes.iter().position(|strike| strike.doing == doing && strike.after == after)?;
         Some(self.strikes.remove(found).blow)
-    }
-
-    fn live_attempts(&self, process: u32) -> impl Iterator<Item = (&String, &Attempt)> {
-        self.attempts.iter().filter(move |(_, attempt)| attempt.process == process && !attempt.has_ended)
-    }
-
-    fn count_doing(&mut self, process: u32, point: fn(Doing) -> Point) {
-        let doing: Vec<Doing> = self.live_attempts(process).flat_map(|(_, attempt)| attempt.doing()).collect();
-        doing.into_iter().for_each(|doing| self.figures.reach(point(doing)));
-    }
-
-    fn note_stop(&mut self, process: u32) {
-        let seen = self
-            .live_attempts(process)
-            .map(|(name, attempt)| (name.clone(), self.objects.logs[&attempt.partition].next));
-        let seen: Vec<(String, u64)> = seen.collect();
-        self.group.seen_at_stop.extend(seen);
-    }
-
-    fn count_zombie(&mut self, process: u32) {
-        let moved = self.live_attempts(process).filter(|(name, attempt)| {
-            let log = &self.objects.logs[&attempt.partition];
-            match attempt.claimed {
-                Some(_) => log.holder.as_ref() != Some(*name),
-                // It wanted the number that another has taken meanwhile.
-                None => log.next > self.group.seen_at_stop.get(*name).copied().unwrap_or(log.next),
-            }
-        });
-        let doing: Vec<Doing> = moved.flat_map(|(_, attempt)| attempt.doing()).collect();
-        doing.into_iter().for_each(|doing| self.figures.reach(Point::Zombie(doing)));
-    }
-
-    /// How far it had come with what it had decided to send.
-    fn killed_sending(&self, name: &str, partition: i32) -> Point {
-        let here = self.coordinators.get(&partition);
-        let to_send = &self.objects.logs[&partition].to_send;
-        match here.and_then(|here| here.open.as_ref()) {
-            _ if here.is_some_and(|here| here.mark == *to_send) => Point::KilledSentUnacknowledged,
-            Some(open) if open.attempt == name => Point::KilledTransactionOpen,
-            _ => Point::KilledDecidedUnsent,
-        }
-    }
-
-    fn count_kill(&mut self, process: u32) {
-        let mut reached = Vec::new();
-        for (name, attempt) in self.live_attempts(process) {
-            let log = &self.objects.logs[&attempt.partition];
-            if log.holder.as_ref() != Some(name) {
-                continue;
-            }
-            if attempt.commit.is_none() && attempt.staged.is_empty() && !attempt.under_way.contains(&Doing::Staging) {
-                reached.push(Point::KilledAfterClaim);
-            }
-            if attempt.under_way.contains(&Doing::Staging) {
-                reached.push(Point::KilledMidUpload);
-            } else if !attempt.staged.is_empty() {
-                reached.push(Point::KilledStagedUndecided);
-            }
-            let Some(commit) = attempt.commit.as_ref().filter(|_| !attempt.acknowledged) else { continue };
-            let published = commit.files.iter().filter(|file| self.objects.is_published(&file.path)).count();
-            match (published, commit.files.len()) {
-                (0, all) if all > 0 => reached.push(Point::KilledDecidedUnpublished),
-                (some, all) if some < all => reached.push(Point::KilledBetweenFiles),
-                _ if log.to_send.is_some() => reached.push(self.killed_sending(name, attempt.partition)),
-                _ => reached.push(Point::KilledBeforeOffsetCommit),
-            }
-        }
-        reached.into_iter().for_each(|point| self.figures.reach(point));
-    }
-}
-
-impl Attempt {
-    /// What it is doing: `Idle` where it has nothing under way.
-    pub fn doing(&self) -> Vec<Doing> {
-        let mut doing = self.under_way.clone();
-        doing.sort_unstable();
-        doing.dedup();
-        if doing.is_empty() {
-            doing.push(Doing::Idle);
-        }
-        doing
     }
 }
