@@ -123,13 +123,18 @@ impl History {
         let (this, pipeline, digest, file) = (self.clone(), pipeline.to_owned(), digest.to_owned(), file.to_owned());
         self.runtime.spawn(async move {
             let kept = async {
+                let folder = format!("_rillgate/@plugins/{pipeline}");
+                let path = this.path(&format!("{folder}/{digest}.wasm"))?;
+                match this.store.control.store.head(&path).await {
+                    Ok(_) => return Ok(()),
+                    Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
                 let content = tokio::task::spawn_blocking(move || std::fs::read(&file)).await;
                 let content = content.map_err(|error| odd(Box::new(error)))?.map_err(|error| odd(Box::new(error)))?;
                 if hex(&content) != digest {
                     return Ok(());
                 }
-                let folder = format!("_rillgate/@plugins/{pipeline}");
-                let path = this.path(&format!("{folder}/{digest}.wasm"))?;
                 match this.store.control.store.put_opts(&path, content.into(), PutMode::Create.into()).await {
                     Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
                     Err(error) => return Err(error),

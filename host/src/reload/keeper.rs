@@ -298,8 +298,9 @@ impl Keeper {
         self.kept.insert(name.clone(), kept);
         if !is_known {
             self.note(&name, Some(&pipeline), Outcome::Started, None, None);
-            self.archive(&pipeline);
         }
+        // Though it is known: a host may have died between saying that it is live and keeping it.
+        self.archive(&pipeline);
     }
 
     pub(super) fn has_failed(&self, name: &str) -> bool {
