@@ -35,6 +35,8 @@ pub enum Outcome {
     Started,
     /// It has taken over.
     Live,
+    /// It is live, and its probation is over.
+    Proved,
     /// It has passed, and waits for someone to say so.
     Waiting,
     /// It did not pass: what was live stayed.
@@ -65,6 +67,9 @@ pub struct Event {
     pub reason: Option<String>,
     /// The plugins that are live after it.
     pub live: Vec<String>,
+    /// The plugins that it goes back to if it fails on probation; `None` where it isn't on that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_back_to: Option<Vec<String>>,
     /// How it did beside what was live, on the newest batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<serde_json::Value>,
@@ -232,6 +237,13 @@ pub fn is_out(events: &[Event], plugins: &[String], config: &str) -> bool {
     matches!(last, Some(Outcome::Refused | Outcome::WentBack | Outcome::RolledBack))
 }
 
+/// What a version of these plugins and this configuration goes back to, if its probation was not over when it was last heard of.
+pub fn goes_back_to<'a>(events: &'a [Event], plugins: &[String], config: &str) -> Option<&'a [String]> {
+    let is_live = events.last().is_some_and(|event| event.live == plugins);
+    let last = events.iter().rfind(|event| event.plugins == plugins && event.config == config)?;
+    last.goes_back_to.as_deref().filter(|_| is_live)
+}
+
 /// SHA-256, as the digests of plugins are written.
 pub(super) fn hex(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -239,4 +251,35 @@ pub(super) fn hex(content: &[u8]) -> String {
 
 fn odd(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     StoreError::Generic { store: "history", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_goes_back_to_another_while_its_last_event_says_so_and_it_is_live() {
+        let event = |plugin: &str, outcome, live: &str, back: Option<&str>| Event {
+            time: String::new(),
+            pipeline: "p".to_owned(),
+            plugins: vec![plugin.to_owned()],
+            config: "c".to_owned(),
+            files: Vec::new(),
+            outcome,
+            reason: None,
+            live: vec![live.to_owned()],
+            goes_back_to: back.map(|back| vec![back.to_owned()]),
+            shadow: None,
+        };
+        let mut events = vec![event("a", Outcome::Started, "a", None), event("b", Outcome::Live, "b", Some("a"))];
+        let of_b = |events: &[Event], config| goes_back_to(events, &["b".to_owned()], config).map(<[String]>::to_vec);
+        assert_eq!(of_b(&events, "c"), Some(vec!["a".to_owned()]));
+        assert_eq!(of_b(&events, "another"), None);
+        events.push(event("c", Outcome::Refused, "b", None));
+        assert_eq!(of_b(&events, "c"), Some(vec!["a".to_owned()]), "what became of another is nothing to it");
+        let went_on = |last| of_b(&[&events[..], &[last]].concat(), "c");
+        assert_eq!(went_on(event("b", Outcome::Proved, "b", None)), None);
+        assert_eq!(went_on(event("b", Outcome::WentBack, "a", None)), None);
+        assert_eq!(went_on(event("d", Outcome::Live, "d", Some("a"))), None, "another is live");
+    }
 }

@@ -10,7 +10,7 @@ use super::Answer;
 use super::candidate::{Examined, examine};
 use super::history::{Event, History, Outcome, is_out};
 use super::keeper::{Keeper, Kept, OnProbation, files, in_words};
-use crate::config::{PipelineOptions, Problem};
+use crate::config::{PipelineOptions, Problem, SwapOptions};
 use crate::pipeline::Pipeline;
 use crate::plugin::{Engine, PluginError};
 use crate::supervisor::{Way, way};
@@ -84,8 +84,7 @@ impl Keeper {
             return self.restart(name, next);
         }
         let swap = &next.options().swap;
-        let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
-        let limits = Some(limits).filter(|_| on_probation && !swap.probation.is_zero());
+        let limits = limits(swap).filter(|_| on_probation);
         if let Err(error) = self.supervisor.swap(&next, limits, false) {
             return Err(self.put_aside(name, next, Outcome::Refused, Some(error.to_string()), shadow));
         }
@@ -103,6 +102,27 @@ impl Keeper {
         self.note(name, Some(&next), Outcome::Live, None, shadow);
         self.archive(&next);
         Ok(Outcome::Live)
+    }
+
+    /// Puts a version on probation again that was on it when a host ended: nobody knows yet whether it is any good.
+    pub(super) fn prove_again(&mut self, name: &str, digests: &[String]) {
+        let Some(kept) = self.kept.get_mut(name) else { return };
+        let (options, probation) = (kept.live.options(), kept.live.options().swap.probation);
+        let Some(limits) = limits(&options.swap) else { return };
+        let before = archived(name, options, digests, &self.history, &self.engine, &self.config.base);
+        let proving = before.map(Arc::new).and_then(|before| {
+            let proving = self.supervisor.prove(&kept.live, &before, limits);
+            proving.map(|()| before).map_err(|error| error.to_string())
+        });
+        match proving {
+            Ok(before) => {
+                let versions = self.supervisor.versions(name);
+                kept.before = Some(before);
+                kept.probation = Some(OnProbation { versions, until: Instant::now() + probation });
+                tracing::info!(pipeline = name, plugins = ?kept.live.digests(), "the version is on probation again");
+            }
+            Err(reason) => tracing::warn!(pipeline = name, reason, "no version to go back to: the probation is over"),
+        }
     }
 
     /// Whether a version can't take over task by task.
@@ -210,6 +230,12 @@ impl Keeper {
         }
         Ok(json!({ "pipelines": outcomes }))
     }
+}
+
+/// What a version may do on probation, if it is to be on that.
+fn limits(swap: &SwapOptions) -> Option<ProbationLimits> {
+    let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
+    Some(limits).filter(|_| !swap.probation.is_zero())
 }
 
 /// Pipelines as a host begins with them: where what is in a plugin's file was found to be no good, with what was live instead.
