@@ -32,9 +32,9 @@ pub struct Numbers {
     _folder: TempDir,
 }
 
-/// Version `v`, which does this beside.
-pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
-    let add = format!(
+/// What version `v` does to rows, after this.
+pub fn adding(v: u64, in_apply: &str) -> String {
+    format!(
         "(local $row i32) (local $at i32) (local $i i32)
          {in_apply}
          (block $done (loop $next
@@ -44,8 +44,12 @@ pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
            (local.set $row (i32.add (local.get $row) (i32.const 1)))
            (br $next)))",
         v * STEP
-    );
-    let code = code.to_owned() + &guest::identity("", &add, "");
+    )
+}
+
+/// Version `v`, which does this beside.
+pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
+    let code = code.to_owned() + &guest::identity("", &adding(v, in_apply), "");
     guest::Guest { code: &code, ..guest::Guest::default() }.build()
 }
 
@@ -107,6 +111,14 @@ impl Numbers {
         }
     }
 
+    /// Has a host that starts now commit so often.
+    pub fn every(&self, time: &str) {
+        let config = std::fs::read_to_string(self.config.path()).unwrap();
+        let (before, rest) = config.split_once("every = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        std::fs::write(self.config.path(), format!("{before}every = \"{time}\"{after}")).unwrap();
+    }
+
     /// Sends records until it is told to finish.
     pub fn sending(&self) -> Producing {
         self.sending_by(BURST)
@@ -114,14 +126,13 @@ impl Numbers {
 
     /// The same, 50 times a second so many.
     pub fn sending_by(&self, burst: u64) -> Producing {
-        let (topic, producer) = (self.topic.clone(), Cluster::shared().producer());
-        Producing::by(burst, move |records| {
+        let topic = self.topic.clone();
+        Producing::at_pace(burst, Cluster::shared().producer(), move |producer, records| {
             for i in records {
                 let value = format!(r#"{{"n":{i},"id":"r{i}"}}"#).into_bytes();
                 let partition = Some((i % PARTITIONS) as i32);
                 producer.send(&topic, &Record { partition, value: Some(&value), ..Record::default() });
             }
-            producer.flush();
         })
     }
 
@@ -171,7 +182,7 @@ impl Numbers {
     }
 
     /// Those among the last so many entries of each log: reading all again and again takes longer with each version.
-    fn newest(&self, count: usize) -> Vec<Value> {
+    pub fn newest(&self, count: usize) -> Vec<Value> {
         let all = self.place.list(&format!("_rillgate/{}", self.topic));
         let mut logs: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
         for path in all.keys().filter(|path| path.ends_with(".json")) {

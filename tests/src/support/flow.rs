@@ -1,6 +1,7 @@
 //! Records whose every field follows from their number, the pipeline that they go through, and what must come out of it.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -191,6 +192,17 @@ impl Producing {
 
     /// The same with records of another kind: `send` returns when the broker has them.
     pub fn by(burst: u64, send: impl Fn(Range<u64>) + Send + 'static) -> Self {
+        Self::until_told(burst, send, || {})
+    }
+
+    /// The same at that pace: nobody waits for the broker before the end, which takes a tenth of a second each time.
+    pub fn at_pace(burst: u64, producer: Producer, send: impl Fn(&Producer, Range<u64>) + Send + 'static) -> Self {
+        let producer = Arc::new(producer);
+        let last = Arc::clone(&producer);
+        Self::until_told(burst, move |records| send(&producer, records), move || last.flush())
+    }
+
+    fn until_told(burst: u64, send: impl Fn(Range<u64>) + Send + 'static, end: impl FnOnce() + Send + 'static) -> Self {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
             let mut sent = 0;
@@ -199,6 +211,7 @@ impl Producing {
                 send(sent..sent + burst);
                 sent += burst;
             }
+            end();
             sent
         });
         Self { stop, thread }
