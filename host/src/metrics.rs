@@ -37,6 +37,11 @@ pub const RECORDS: &str = "rillgate_records_total";
 pub const ABORTED: &str = "rillgate_transactions_aborted_total";
 /// What a task does between two batches to go on with another version of its pipeline.
 pub const SWAP_PAUSE_SECONDS: &str = "rillgate_swap_pause_seconds";
+/// From the end of a task's last batch by one version of its pipeline to the beginning of its first by the next, by whether the task goes on or
+/// begins anew. Waiting for records is in it: under load that is the time from one burst of them to the next.
+pub const SWAP_GAP_SECONDS: &str = "rillgate_swap_gap_seconds";
+/// What [`SWAP_GAP_SECONDS`] is to be compared with: the longest time between two batches of a task by one version, once for each version.
+pub const BATCH_GAP_SECONDS: &str = "rillgate_batch_gap_seconds";
 /// Versions of a pipeline that came, by what became of them.
 pub const SWAPS: &str = "rillgate_swaps_total";
 /// Configurations that were read while running, by whether they were taken.
@@ -79,6 +84,16 @@ pub fn describe() {
         SWAP_PAUSE_SECONDS,
         Unit::Seconds,
         "What a task does between two batches to go on with another version of its pipeline"
+    );
+    metrics::describe_histogram!(
+        SWAP_GAP_SECONDS,
+        Unit::Seconds,
+        "From the end of a task's last batch by one version of its pipeline to the beginning of its first by the next"
+    );
+    metrics::describe_histogram!(
+        BATCH_GAP_SECONDS,
+        Unit::Seconds,
+        "The longest time between two batches of a task by one version of its pipeline"
     );
     metrics::describe_gauge!(COMMITTED_OFFSET, Unit::Count, "The offset after the last one committed");
     metrics::describe_gauge!(GROUPS, Unit::Count, "Groups in a task's state");

@@ -10,6 +10,7 @@ mod behind;
 mod epoch;
 mod failures;
 mod folding;
+mod gap;
 mod idle;
 mod plan;
 mod recent;
@@ -42,6 +43,7 @@ pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
 #[cfg(test)]
 pub(crate) use aggregate::{change, read};
 pub use failures::Failure;
+pub use gap::LastBatch;
 pub use plan::{AggregatePlan, ExchangePlan, OpenAggregate, Plan, Side, Trigger};
 pub use recent::Recent;
 pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version, is_slower};
@@ -106,6 +108,8 @@ pub struct Resources {
     pub acknowledge: Acknowledge,
     /// Read by the supervisor.
     pub progress: Arc<Progress>,
+    /// That of the partition, whichever task it went through.
+    pub last_batch: Arc<LastBatch>,
     /// Commit at once when the partition's offset is reached; `None`: go on for ever.
     pub targets: Option<Targets>,
     /// Asks the broker for the offset after the partition's last message; `None`: it doesn't answer. Blocks.
@@ -137,6 +141,8 @@ pub struct Task {
     generation: u32,
     log: LogAt,
     finishing: bool,
+    /// It has begun a batch.
+    has_worked: bool,
     metrics: TaskMetrics,
 }
 
@@ -179,6 +185,7 @@ impl Task {
             generation: log.generation(),
             log: LogAt::Here(Box::new(log)),
             finishing: false,
+            has_worked: false,
             queue,
             plan,
             version,
@@ -226,7 +233,9 @@ impl Task {
         let batch_due = self.pending_since.map(|since| since + LINGER);
         let complete = full || self.is_at_target() || batch_due.is_some_and(|due| due <= now);
         if !self.pending.is_empty() && complete && self.has_schemas()? {
+            self.batch_begins(now);
             self.process(plugins)?;
+            self.batch_ended();
             return Ok(Stepped::Worked);
         }
         // What waits for schemas is woken when they come.

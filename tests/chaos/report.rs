@@ -138,6 +138,8 @@ pub fn request_name(request: Request) -> &'static str {
         Request::Copy => "copied, not yet visible",
         Request::Publish => "a copy completed",
         Request::Remove => "staged files removed",
+        Request::Event => "what became of a version kept",
+        Request::Archive => "a plugin kept",
     }
 }
 

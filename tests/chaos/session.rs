@@ -86,7 +86,7 @@ impl Session<'_> {
     fn run(&mut self, rounds: u32) {
         let producing = Producing::paced(&self.flow, BURST);
         let (counts, producer) = (self.counts.clone(), self.flow.cluster.producer());
-        let entering = Producing::by(0, ENTRIES, move |entries| {
+        let entering = Producing::by(ENTRIES, move |entries| {
             counts.iter().for_each(|count| count.send(&producer, entries.clone()));
             producer.flush();
         });

@@ -52,14 +52,19 @@ impl Entries {
 
     pub fn send(&self, entries: Range<u64>) {
         let producer = self.cluster.producer();
+        self.send_by(&producer, entries);
+        producer.flush();
+    }
+
+    /// Hands them over and doesn't wait for the broker.
+    pub fn send_by(&self, producer: &Producer, entries: Range<u64>) {
         for i in entries {
-            self.send_one(&producer, i, 0);
+            self.send_one(producer, i, 0);
             // One in nine comes twice, the second time when other epochs may have begun.
             if let Some(before) = i.checked_sub(AGAIN).filter(|before| before % 9 == 4) {
-                self.send_one(&producer, before, 1);
+                self.send_one(producer, before, 1);
             }
         }
-        producer.flush();
     }
 
     /// The second of two that are the same comes to another partition, if it may.

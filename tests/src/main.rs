@@ -28,6 +28,7 @@ mod railway;
 mod replay;
 mod servers;
 mod steps;
+mod swap_steps;
 mod swaps;
 mod systems;
 mod topics;

@@ -41,7 +41,13 @@ pub fn version_that(v: u64, code: &str, in_apply: &str) -> Vec<u8> {
 
 /// The same with more places at which it does something.
 pub fn version_with(v: u64, code: &str, in_open: &str, in_apply: &str, after_apply: &str) -> Vec<u8> {
-    let add = format!(
+    let code = code.to_owned() + &guest::identity(in_open, &adding(v, in_apply), after_apply);
+    guest::Guest { code: &code, ..guest::Guest::default() }.build()
+}
+
+/// What version `v` does to rows, after this.
+pub fn adding(v: u64, in_apply: &str) -> String {
+    format!(
         "(local $row i32) (local $at i32) (local $i i32)
          {in_apply}
          (block $done (loop $next
@@ -51,9 +57,7 @@ pub fn version_with(v: u64, code: &str, in_open: &str, in_apply: &str, after_app
            (local.set $row (i32.add (local.get $row) (i32.const 1)))
            (br $next)))",
         v * STEP
-    );
-    let code = code.to_owned() + &guest::identity(in_open, &add, after_apply);
-    guest::Guest { code: &code, ..guest::Guest::default() }.build()
+    )
 }
 
 pub fn version(v: u64) -> Vec<u8> {
@@ -114,6 +118,14 @@ impl Numbers {
         }
     }
 
+    /// Has a host that starts now commit so often.
+    pub fn every(&self, time: &str) {
+        let config = std::fs::read_to_string(self.config.path()).unwrap();
+        let (before, rest) = config.split_once("every = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        std::fs::write(self.config.path(), format!("{before}every = \"{time}\"{after}")).unwrap();
+    }
+
     /// Sends records until it is told to finish.
     pub fn sending(&self) -> Producing {
         self.sending_after(0)
@@ -121,14 +133,13 @@ impl Numbers {
 
     /// The same once so many are there: returns when they are.
     pub fn sending_after(&self, backlog: u64) -> Producing {
-        let (topic, producer) = (self.topic.clone(), Cluster::shared().producer());
-        Producing::by(backlog, BURST, move |records| {
+        let topic = self.topic.clone();
+        Producing::at_pace(backlog, BURST, Cluster::shared().producer(), move |producer, records| {
             for i in records {
                 let value = format!(r#"{{"n":{i},"id":"r{i}"}}"#).into_bytes();
                 let partition = Some((i % PARTITIONS) as i32);
                 producer.send(&topic, &Record { partition, value: Some(&value), ..Record::default() });
             }
-            producer.flush();
         })
     }
 
@@ -178,7 +189,7 @@ impl Numbers {
     }
 
     /// Those among the last so many entries of each log: reading all again and again takes longer with each version.
-    fn newest(&self, count: usize) -> Vec<Value> {
+    pub fn newest(&self, count: usize) -> Vec<Value> {
         let all = self.place.list(&format!("_rillgate/{}", self.topic));
         let mut logs: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
         for path in all.keys().filter(|path| path.ends_with(".json")) {

@@ -2,7 +2,7 @@
 //! names, and what is no good stays out or goes back by itself.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -16,20 +16,30 @@ use support::wait::{seconds, until};
 /// Rows of a batch that a version rejects which is no good.
 const REJECTED: u64 = 16;
 
-/// Quantiles of a histogram of a host.
-fn quantiles(host: &Host, metric: &str) -> BTreeMap<String, f64> {
+/// What a host measured of its swaps: how many tasks went over, by whether they went on or began anew, and how long it took them.
+pub fn print_times(host: &Host) -> [u64; 2] {
     let metrics = host.metrics();
-    let lines = metrics.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
-    let quantile = |line: &str| {
-        let (_, rest) = line.split_once("quantile=\"")?;
-        let (quantile, rest) = rest.split_once('"')?;
-        Some((quantile.to_owned(), rest.split_once("} ")?.1.parse().ok()?))
+    let value = |metric: &str, labels: [&str; 2]| {
+        let is_it = |line: &&str| line.starts_with(metric) && labels.iter().all(|label| line.contains(label));
+        metrics.lines().find(is_it)?.rsplit_once(' ')?.1.parse::<f64>().ok()
     };
-    lines.filter_map(quantile).collect()
+    let print = |metric: &str, task: &str| {
+        let count = value(&format!("{metric}_count{{"), [task, ""]).unwrap_or_default() as u64;
+        let milliseconds = |quantile: &str| {
+            let seconds = value(&format!("{metric}{{"), [task, &format!("quantile=\"{quantile}\"")]);
+            seconds.unwrap_or_default() * 1000.0
+        };
+        let [p50, p99, max] = ["0.5", "0.99", "1"].map(milliseconds);
+        println!("{metric} {task}, {count} times: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
+        count
+    };
+    print("rillgate_swap_pause_seconds", "");
+    print("rillgate_batch_gap_seconds", "");
+    [r#"task="goes_on""#, r#"task="begins_anew""#].map(|task| print("rillgate_swap_gap_seconds", task))
 }
 
 /// How many: twenty, or what `RILLGATE_SWAPS` says.
-fn swaps() -> u64 {
+pub fn swaps() -> u64 {
     std::env::var("RILLGATE_SWAPS").map_or(20, |swaps| swaps.parse().expect("a number of swaps"))
 }
 
@@ -37,7 +47,7 @@ fn swaps() -> u64 {
 fn swaps_under_load_lose_and_double_nothing_and_move_no_partition() {
     let numbers = Numbers::new(Place::s3(), r#"{ probation = "1s" }"#);
     let mut versions = BTreeMap::from([(digest(&version(0)), 0)]);
-    let sending = numbers.sending();
+    let (sending, began) = (numbers.sending(), Instant::now());
     let mut host = numbers.config.run();
     numbers.expect_rows_of(&mut host, &version(0));
     for v in 1..=swaps() {
@@ -47,10 +57,10 @@ fn swaps_under_load_lose_and_double_nothing_and_move_no_partition() {
         numbers.expect_live(&mut host, &plugin);
         numbers.expect_rows_of(&mut host, &plugin);
     }
-    let pauses = quantiles(&host, "rillgate_swap_pause_seconds");
-    let [p50, p99, max] = ["0.5", "0.99", "1"].map(|quantile| pauses[quantile] * 1000.0);
-    println!("{} swaps of {PARTITIONS} tasks: pause p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms", swaps());
-    let sent = sending.finish();
+    println!("{} swaps of {PARTITIONS} tasks in {:.0?}:", swaps(), began.elapsed());
+    assert_eq!(print_times(&host), [swaps() * PARTITIONS, 0], "tasks that went on, tasks that began anew");
+    let (sent, took) = (sending.finish(), began.elapsed());
+    println!("{sent} records, {:.0} a second", sent as f64 / took.as_secs_f64());
     let said = host.stop();
     assert_eq!(said.matches("assigned").count(), 1, "partitions moved:\n{said}");
     assert!(!said.contains("begins anew"), "a task began anew:\n{said}");

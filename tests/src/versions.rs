@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use super::entries::{AGAIN, Entries, STATIONS, Sending, expected};
-use super::numbers::digest;
+use super::entries::{AGAIN, Entries, PARTITIONS, STATIONS, Sending, expected};
+use super::numbers::{BURST, digest};
+use super::swaps::{print_times, swaps};
+use support::flow::{CATCH_UP, Producing};
 use support::host::{Config, Host};
 use support::reader::Reader;
 use support::servers::{clone, target, unique};
@@ -46,6 +50,29 @@ impl Changing {
         assert!(text.contains(&first));
         std::fs::write(config.path(), text.replace(&first, &now)).unwrap();
         config
+    }
+
+    /// With the plugin in a file that changes, which is there as the first version.
+    fn watched(&self) -> (Config, PathBuf, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let plugin = folder.path().join("counts.wasm");
+        std::fs::copy(version("first"), &plugin).unwrap();
+        let config = self.with("first", "");
+        let text = std::fs::read_to_string(config.path()).unwrap();
+        let text = text.replace(&version("first").display().to_string(), &plugin.display().to_string());
+        std::fs::write(config.path(), text).unwrap();
+        (config, plugin, folder)
+    }
+
+    fn expect_live(&self, host: &mut Host, plugin: &[u8]) {
+        let digest = digest(plugin);
+        let path = format!("/api/v1/pipelines/{}/versions", self.entries.topic);
+        let what = format!("{digest} to go live; it wrote:\n{}", host.output());
+        until(seconds(60), &what, || {
+            host.expect_running();
+            let versions: Value = serde_json::from_str(&host.ask("GET", &path, &[]).1).unwrap();
+            (versions["live"][0] == digest.as_str()).then_some(())
+        });
     }
 
     /// The highest count of each station that has come out.
@@ -159,28 +186,16 @@ fn states_go_over_to_another_version_behind_an_exchange() {
 fn states_go_over_to_another_version_while_records_flow() {
     let aggregate = r#"time = "at", delay = "29s", dedup = ["id"], exchange = "none""#;
     let changing = Changing::new(Entries::new("flowing"), aggregate);
-    let folder = tempfile::tempdir().unwrap();
-    let plugin = folder.path().join("counts.wasm");
-    let config = changing.with("first", "");
-    let text = std::fs::read_to_string(config.path()).unwrap();
-    let text = text.replace(&version("first").display().to_string(), &plugin.display().to_string());
-    std::fs::write(config.path(), text).unwrap();
+    let (config, plugin, _folder) = changing.watched();
     // Another version that keeps the same: a component may have any sections of names of their own.
     let same = [&std::fs::read(version("first")).unwrap()[..], b"\0\x02\x01v"].concat();
     let [first, wider, migrating] = ["first", "wider", "migrating"].map(|name| std::fs::read(version(name)).unwrap());
 
-    std::fs::write(&plugin, &first).unwrap();
     let sending = Sending::start(&changing.entries);
     let mut host = config.run();
     let path = format!("/api/v1/pipelines/{}", changing.entries.topic);
     let goes_live = |host: &mut Host, plugin: &[u8]| {
-        let digest = digest(plugin);
-        let what = format!("{digest} to go live; it wrote:\n{}", host.output());
-        until(seconds(60), &what, || {
-            host.expect_running();
-            let versions: Value = serde_json::from_str(&host.ask("GET", &format!("{path}/versions"), &[]).1).unwrap();
-            (versions["live"][0] == digest.as_str()).then_some(())
-        });
+        changing.expect_live(host, plugin);
         let files = changing.place.list(&changing.table).len();
         until(seconds(60), "files of that version", || {
             host.expect_running();
@@ -212,4 +227,59 @@ fn states_go_over_to_another_version_while_records_flow() {
     assert_eq!(changing.counts(), expected(sent));
     let counted = |state: &Value| number(state, "dozens").unwrap() * 12 + number(state, "rest").unwrap();
     assert_eq!(changing.states(&config).iter().map(counted).sum::<u64>(), expected(sent).values().sum::<u64>());
+}
+
+/// One after another under load: twice with the same columns in its states, once with more, and once back again.
+#[test]
+fn swaps_under_load_of_a_pipeline_that_remembers_miscount_nothing() {
+    let aggregate = r#"time = "at", delay = "29s", dedup = ["id"], exchange = "none""#;
+    let changing = Changing::new(Entries::new("remembering"), aggregate);
+    let (config, plugin, _folder) = changing.watched();
+    let text = std::fs::read_to_string(config.path()).unwrap();
+    std::fs::write(config.path(), text + "swap = { probation = \"1s\" }\n").unwrap();
+    let [first, wider] = ["first", "wider"].map(|name| std::fs::read(version(name)).unwrap());
+    let numbered = |plugin: &[u8], v: u64| [plugin, b"\0\x0a\x01v", &v.to_le_bytes()].concat();
+
+    let (entries, producer, began) = (changing.entries.clone(), changing.entries.cluster.producer(), Instant::now());
+    let sending = Producing::at_pace(0, BURST, producer, move |producer, records| entries.send_by(producer, records));
+    let mut host = config.run();
+    changing.expect_live(&mut host, &first);
+    until(seconds(60), "rows of all tasks", || {
+        host.expect_running();
+        (host.metric("rillgate_groups") as u64 == STATIONS).then_some(())
+    });
+    let mut tasks = [0, 0];
+    let mut same = first.clone();
+    for v in 1..=swaps() {
+        let (next, begins_anew) = match v % 4 {
+            3 => (numbered(&wider, v), true),
+            0 => (same.clone(), true),
+            _ => (numbered(&first, v), false),
+        };
+        if v % 4 == 0 {
+            let (status, answer) =
+                host.ask("POST", &format!("/api/v1/pipelines/{}/rollback", changing.entries.topic), &[]);
+            assert_eq!(status, 200, "{answer}");
+        } else {
+            std::fs::write(&plugin, &next).unwrap();
+        }
+        changing.expect_live(&mut host, &next);
+        tasks[usize::from(begins_anew)] += PARTITIONS;
+        until(seconds(60), "all tasks to go on with it", || {
+            host.expect_running();
+            (host.metric("rillgate_swap_gap_seconds_count") as u64 >= tasks.iter().sum()).then_some(())
+        });
+        if !begins_anew {
+            same = next;
+        }
+    }
+    println!("{} swaps of {PARTITIONS} tasks that remember in {:.0?}:", swaps(), began.elapsed());
+    assert_eq!(print_times(&host), tasks, "tasks that went on, tasks that began anew");
+    let (sent, took) = (sending.finish(), began.elapsed());
+    println!("{sent} records, {:.0} a second", sent as f64 / took.as_secs_f64());
+    let said = host.stop();
+    assert_eq!(said.matches("assigned").count(), 1, "partitions moved:\n{said}");
+    config.catch_up(CATCH_UP);
+    config.verify();
+    assert_eq!(changing.counts(), expected(sent));
 }

@@ -14,6 +14,7 @@ pub mod admin;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
@@ -32,6 +33,8 @@ const PAGE: &str = include_str!("page.html");
 
 /// Buckets of [`crate::metrics::COMMIT_SECONDS`]: a local disk takes milliseconds, a store far away seconds.
 const COMMIT_BUCKETS: [f64; 10] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
+/// The other histograms are of swaps, which are rare: their quantiles are of the last day, in three parts of which the oldest is dropped.
+const SUMMARY_PART: Duration = Duration::from_secs(8 * 3600);
 
 #[derive(Clone)]
 struct Served {
@@ -50,6 +53,7 @@ pub fn record_metrics() -> Result<PrometheusHandle, String> {
             metrics_exporter_prometheus::Matcher::Full(crate::metrics::COMMIT_SECONDS.to_owned()),
             &COMMIT_BUCKETS,
         )
+        .and_then(|builder| builder.set_bucket_duration(SUMMARY_PART))
         .map_err(|error| error.to_string())?;
     let handle = builder.install_recorder().map_err(|error| error.to_string())?;
     crate::metrics::describe();

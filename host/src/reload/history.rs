@@ -36,6 +36,8 @@ pub enum Outcome {
     Started,
     /// It has taken over.
     Live,
+    /// It is live, and its probation is over.
+    Proved,
     /// It has passed, and waits for someone to say so.
     Waiting,
     /// It did not pass: what was live stayed.
@@ -66,6 +68,9 @@ pub struct Event {
     pub reason: Option<String>,
     /// The plugins that are live after it.
     pub live: Vec<String>,
+    /// The plugins that it goes back to if it fails on probation; `None` where it isn't on that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_back_to: Option<Vec<String>>,
     /// How it did beside what was live, on the newest batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<serde_json::Value>,
@@ -124,13 +129,18 @@ impl History {
         let (this, pipeline, digest, file) = (self.clone(), pipeline.to_owned(), digest.to_owned(), file.to_owned());
         self.runtime.spawn(async move {
             let kept = async {
+                let folder = format!("_rillgate/@plugins/{pipeline}");
+                let path = this.path(&format!("{folder}/{digest}.wasm"))?;
+                match this.store.control.store.head(&path).await {
+                    Ok(_) => return Ok(()),
+                    Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
                 let content = tokio::task::spawn_blocking(move || std::fs::read(&file)).await;
                 let content = content.map_err(|error| odd(Box::new(error)))?.map_err(|error| odd(Box::new(error)))?;
                 if hex(&content) != digest {
                     return Ok(());
                 }
-                let folder = format!("_rillgate/@plugins/{pipeline}");
-                let path = this.path(&format!("{folder}/{digest}.wasm"))?;
                 match this.store.control.store.put_opts(&path, content.into(), PutMode::Create.into()).await {
                     Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
                     Err(error) => return Err(error),
@@ -241,7 +251,7 @@ fn last_word(events: &[Event], plugins: &[String], config: &str) -> Option<Outco
             (matches!(event.outcome, Outcome::WentBack | Outcome::RolledBack), event.live == plugins);
         let is_of_plugins = match event.outcome {
             Outcome::WentBack | Outcome::RolledBack => !is_live,
-            Outcome::Started | Outcome::Live => true,
+            Outcome::Started | Outcome::Live | Outcome::Proved => true,
             Outcome::Waiting | Outcome::Refused => false,
         };
         match event.plugins == plugins && (is_of_plugins || event.config == config) {
@@ -262,6 +272,13 @@ fn lives(events: &[Event], most: usize) -> HashSet<&str> {
         }
     }
     newest.into_iter().take(most).flatten().map(String::as_str).collect()
+}
+
+/// What a version of these plugins and this configuration goes back to, if its probation was not over when it was last heard of.
+pub fn goes_back_to<'a>(events: &'a [Event], plugins: &[String], config: &str) -> Option<&'a [String]> {
+    let is_live = events.last().is_some_and(|event| event.live == plugins);
+    let last = events.iter().rfind(|event| event.plugins == plugins && event.config == config)?;
+    last.goes_back_to.as_deref().filter(|_| is_live)
 }
 
 /// SHA-256, as the digests of plugins are written.
@@ -287,6 +304,7 @@ mod tests {
             outcome,
             reason: None,
             live: vec![live.to_owned()],
+            goes_back_to: None,
             shadow: None,
         }
     }
@@ -319,5 +337,23 @@ mod tests {
         events.push(event(Outcome::RolledBack, "v12", "c", "v1"));
         let kept = lives(&events, 3);
         assert_eq!(kept, HashSet::from(["v1", "v12", "v11"]));
+    }
+
+    #[test]
+    fn a_version_goes_back_to_another_while_its_last_event_says_so_and_it_is_live() {
+        let event = |plugin: &str, outcome, live: &str, back: Option<&str>| Event {
+            goes_back_to: back.map(|back| vec![back.to_owned()]),
+            ..event(outcome, plugin, "c", live)
+        };
+        let mut events = vec![event("a", Outcome::Started, "a", None), event("b", Outcome::Live, "b", Some("a"))];
+        let of_b = |events: &[Event], config| goes_back_to(events, &["b".to_owned()], config).map(<[String]>::to_vec);
+        assert_eq!(of_b(&events, "c"), Some(vec!["a".to_owned()]));
+        assert_eq!(of_b(&events, "another"), None);
+        events.push(event("c", Outcome::Refused, "b", None));
+        assert_eq!(of_b(&events, "c"), Some(vec!["a".to_owned()]), "what became of another is nothing to it");
+        let went_on = |last| of_b(&[&events[..], &[last]].concat(), "c");
+        assert_eq!(went_on(event("b", Outcome::Proved, "b", None)), None);
+        assert_eq!(went_on(event("b", Outcome::WentBack, "a", None)), None);
+        assert_eq!(went_on(event("d", Outcome::Live, "d", Some("a"))), None, "another is live");
     }
 }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::change::{Change, changes};
-use super::history::{EVENTS, Event, History, Outcome, hex};
+use super::history::{EVENTS, Event, History, Outcome, goes_back_to, hex};
 use super::sample::sample;
 use super::start::begin_with;
 use super::{Answer, Command, Shown, Source};
@@ -173,7 +173,8 @@ impl Keeper {
             if Instant::now() >= probation.until {
                 probation.versions.iter().for_each(|version| version.settle());
                 kept.probation = None;
-                tracing::info!(pipeline = name, "the new version has proved itself");
+                let live = Arc::clone(&kept.live);
+                self.note(&name, Some(&live), Outcome::Proved, None, None);
             }
         }
         if self.missing.is_some_and(|missing| missing <= Instant::now()) {
@@ -260,13 +261,18 @@ impl Keeper {
             tracing::warn!(pipeline = name, %error, "can't tell what became of earlier versions");
             Vec::new()
         });
+        let back = goes_back_to(&events, &pipeline.digests(), &pipeline.options().digest()).map(<[String]>::to_vec);
         let is_known = events.last().is_some_and(|event| event.live == pipeline.digests());
         let live = Arc::clone(&pipeline);
         let kept = Kept { live, before: None, probation: None, again: None, retry: None, candidate: None, events };
         self.kept.insert(name.clone(), kept);
         if !is_known {
             self.note(&name, Some(&pipeline), Outcome::Started, None, None);
-            self.archive(&pipeline);
+        }
+        // Though it is known: a host may have died between saying that it is live and keeping it.
+        self.archive(&pipeline);
+        if let Some(back) = back {
+            self.prove_again(&name, &back);
         }
     }
 
@@ -301,6 +307,7 @@ impl Keeper {
             outcome,
             reason,
             live: self.digests(name),
+            goes_back_to: self.kept.get(name).filter(|_| outcome == Outcome::Live).and_then(Kept::goes_back_to),
             shadow,
         };
         let reason = event.reason.as_deref().unwrap_or_default();
@@ -329,11 +336,15 @@ impl Keeper {
 }
 
 impl Kept {
+    fn goes_back_to(&self) -> Option<Vec<String>> {
+        self.probation.as_ref().and(self.before.as_ref()).map(|before| before.digests())
+    }
+
     fn show(&self, base: &Path) -> Shown {
         Shown {
             live: self.live.digests(),
             files: files(self.live.options(), base),
-            goes_back_to: self.probation.as_ref().and(self.before.as_ref()).map(|before| before.digests()),
+            goes_back_to: self.goes_back_to(),
             waiting: self.candidate.as_ref().filter(|(_, of)| *of == Outcome::Waiting).map(|(one, _)| one.digests()),
             events: self.events.clone(),
         }

@@ -11,6 +11,7 @@ use super::candidate::{Examined, examine, no_way_back};
 use super::history::{Event, Outcome, is_out};
 use super::keeper::{AGAIN, Keeper, Kept, OnProbation, files, in_words};
 use super::start::archived;
+use crate::config::SwapOptions;
 use crate::pipeline::Pipeline;
 use crate::supervisor::{Way, way};
 use crate::task::ProbationLimits;
@@ -108,9 +109,8 @@ impl Keeper {
             return self.restart(name, next);
         }
         let swap = &next.options().swap;
-        let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
         let no_way_back = self.kept.get(name).and_then(|kept| no_way_back(&kept.live, &next));
-        let limits = Some(limits).filter(|_| on_probation && !swap.probation.is_zero() && no_way_back.is_none());
+        let limits = limits(swap).filter(|_| on_probation && no_way_back.is_none());
         match self.supervisor.swap(&next, limits, false) {
             Ok(()) => {}
             Err(error) if error.is_of_version() => {
@@ -143,6 +143,27 @@ impl Keeper {
             kept.retry = Some(Instant::now() + AGAIN);
         }
         reason
+    }
+
+    /// Puts a version on probation again that was on it when a host ended: nobody knows yet whether it is any good.
+    pub(super) fn prove_again(&mut self, name: &str, digests: &[String]) {
+        let Some(kept) = self.kept.get_mut(name) else { return };
+        let (options, probation) = (kept.live.options(), kept.live.options().swap.probation);
+        let Some(limits) = limits(&options.swap) else { return };
+        let before = archived(name, options, digests, &self.history, &self.engine, &self.config.base);
+        let proving = before.map(Arc::new).and_then(|before| {
+            let proving = self.supervisor.prove(&kept.live, &before, limits);
+            proving.map(|()| before).map_err(|error| error.to_string())
+        });
+        match proving {
+            Ok(before) => {
+                let versions = self.supervisor.versions(name);
+                kept.before = Some(before);
+                kept.probation = Some(OnProbation { versions, until: Instant::now() + probation });
+                tracing::info!(pipeline = name, plugins = ?kept.live.digests(), "the version is on probation again");
+            }
+            Err(reason) => tracing::warn!(pipeline = name, reason, "no version to go back to: the probation is over"),
+        }
     }
 
     /// Whether a version can't take over task by task.
@@ -277,6 +298,12 @@ impl Keeper {
         self.note(name, None, Outcome::Refused, Some(reason.clone()), None);
         Err(reason)
     }
+}
+
+/// What a version may do on probation, if it is to be on that.
+fn limits(swap: &SwapOptions) -> Option<ProbationLimits> {
+    let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
+    Some(limits).filter(|_| !swap.probation.is_zero())
 }
 
 /// Replaces a file as a whole, so that nobody ever reads half of it.

@@ -11,7 +11,7 @@ use crate::commit::{LogError, LogOptions, StoredState, TaskLog, folder};
 use crate::plugin::PluginError;
 use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
-use crate::task::{Progress, Resources, Targets, Task, TaskError, Version};
+use crate::task::{LastBatch, Progress, Resources, Targets, Task, TaskError, Version};
 
 /// How long a partition that goes may take to commit what it has. Well below Kafka's `max.poll.interval.ms`.
 const GRACE: Duration = Duration::from_secs(60);
@@ -62,6 +62,7 @@ pub struct Running {
 /// A partition that this instance holds.
 struct Held {
     progress: Arc<Progress>,
+    last_batch: Arc<LastBatch>,
     /// The worker that has the task; `None` while there is none.
     worker: Option<usize>,
     /// When to begin anew, and how long the pause after that is.
@@ -269,11 +270,12 @@ impl Running {
         let progress = Arc::new(Progress::default());
         let offsets = self.offsets.clone();
         let acknowledge = move |partition: &TopicPartition, end| offsets.acknowledge(partition, end);
-        let resources = Resources {
+        let mut resources = Resources {
             store: self.around.store.clone(),
             runtime: self.around.runtime.clone(),
             acknowledge: Arc::new(acknowledge),
             progress: Arc::clone(&progress),
+            last_batch: Arc::default(),
             end_offset: {
                 let (offsets, partition) = (self.offsets.clone(), partition.clone());
                 Arc::new(move || offsets.bounds(&partition).ok().map(|(_, end)| end))
@@ -283,9 +285,14 @@ impl Running {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.around.workers.len();
         // Held until the worker has the task: a swap finds it there, or comes first.
         let mut tasks = lock(&self.tasks);
+        let mut pause = FIRST_PAUSE;
+        if let Some(held) = tasks.get(&partition) {
+            pause = held.pause;
+            resources.last_batch = Arc::clone(&held.last_batch);
+        }
+        let last_batch = Arc::clone(&resources.last_batch);
         let task = Task::new(self.version(), resources, queue, log, state)?;
-        let pause = tasks.get(&partition).map_or(FIRST_PAUSE, |held| held.pause);
-        let held = Held { progress, worker: Some(turn), again: None, pause, began_at: start };
+        let held = Held { progress, last_batch, worker: Some(turn), again: None, pause, began_at: start };
         tasks.insert(partition.clone(), held);
         let this = self.this.clone();
         let ended = Box::new(move |result| {
@@ -312,6 +319,8 @@ impl Running {
                     if held.progress.committed.load(Ordering::Acquire) > held.began_at {
                         held.pause = FIRST_PAUSE;
                     }
+                    // No version is to blame for the time until it works again.
+                    held.last_batch = Arc::default();
                     let pause = held.pause;
                     tracing::warn!(pipeline = self.name(), %partition, reason, ?pause, "the task begins anew");
                     metrics::counter!(crate::metrics::RESTARTS, "pipeline" => self.name().to_owned()).increment(1);
@@ -328,6 +337,7 @@ impl Running {
         let mut tasks = lock(&self.tasks);
         let held = tasks.entry(partition.clone()).or_insert_with(|| Held {
             progress: Arc::default(),
+            last_batch: Arc::default(),
             worker: None,
             again: None,
             pause: FIRST_PAUSE,

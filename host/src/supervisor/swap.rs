@@ -84,6 +84,37 @@ impl Supervisor {
         limits: Option<ProbationLimits>,
         goes_back: bool,
     ) -> Result<(), SwapError> {
+        let failure = Arc::new(OnceLock::new());
+        for (part, version) in self.parts(pipeline.name()).iter().zip(self.next(pipeline, goes_back)?) {
+            let version = match limits {
+                Some(limits) => version.on_probation(&part.version(), limits, &failure),
+                None => version,
+            };
+            part.swap(version)?;
+        }
+        Ok(())
+    }
+
+    /// Has a pipeline go on with itself on probation, from which it goes back to the version `before`.
+    ///
+    /// # Errors
+    /// As [`Supervisor::swap`].
+    pub fn prove(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        before: &Arc<Pipeline>,
+        limits: ProbationLimits,
+    ) -> Result<(), SwapError> {
+        let failure = Arc::new(OnceLock::new());
+        let versions = self.next(pipeline, false)?.into_iter().zip(self.next(before, true)?);
+        for (part, (version, back)) in self.parts(pipeline.name()).iter().zip(versions) {
+            part.swap(version.on_probation(&Arc::new(back), limits, &failure))?;
+        }
+        Ok(())
+    }
+
+    /// Another version of a pipeline, for each of its parts.
+    fn next(&self, pipeline: &Arc<Pipeline>, goes_back: bool) -> Result<Vec<Version>, SwapError> {
         let name = pipeline.name();
         let parts = self.parts(name);
         let Some(first) = parts.first() else { return Err(SwapError::Unknown(name.to_owned())) };
@@ -99,15 +130,7 @@ impl Supervisor {
         let shadow_rows = pipeline.options().swap.shadow_rows;
         let recent = Arc::clone(&first.version().recent);
         let recent = if recent.max_rows() == shadow_rows { recent } else { Arc::new(Recent::new(shadow_rows)) };
-        let failure = Arc::new(OnceLock::new());
-        for (part, version) in parts.iter().zip(connect::versions(pipeline, next, exchange.as_ref(), &recent)) {
-            let version = match limits {
-                Some(limits) => version.on_probation(&part.version(), limits, &failure),
-                None => version,
-            };
-            part.swap(version)?;
-        }
-        Ok(())
+        Ok(connect::versions(pipeline, next, exchange.as_ref(), &recent).into_iter().collect())
     }
 
     /// What a pipeline's tasks work by, on both sides of an exchange where there is one.

@@ -208,7 +208,8 @@ impl Stats {
             (self.get(), before.get());
         let per = |count: u64, rows: u64| count as f64 / rows.max(1) as f64;
         let (share, share_before) = (per(rejected, rows), per(rejected_before, rows_before));
-        if rejected >= FEW_REJECTED && share > share_before + limits.max_rejected {
+        // A host that has begun with this version knows nothing of the one before.
+        if rejected >= FEW_REJECTED && rows_before > 0 && share > share_before + limits.max_rejected {
             return Err(format!(
                 "it rejected {rejected} of {rows} messages ({:.1} %), and the version before it {:.1} %",
                 share * 100.0,

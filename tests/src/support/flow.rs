@@ -1,6 +1,7 @@
 //! Records whose every field follows from their number, the pipeline that they go through, and what must come out of it.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -186,22 +187,46 @@ impl Producing {
     /// Begins with record 0; 50 times a second, if not less often, this many.
     pub fn paced(flow: &Flow, burst: u64) -> Self {
         let (flow, producer) = (flow.clone(), flow.cluster.producer());
-        Self::by(0, burst, move |records| flow.send(&producer, records))
+        Self::by(burst, move |records| flow.send(&producer, records))
     }
 
-    /// The same with records of another kind, the first `backlog` of them at once: `send` returns when the broker has them.
-    pub fn by(backlog: u64, burst: u64, send: impl Fn(Range<u64>) + Send + 'static) -> Self {
+    /// The same with records of another kind: `send` returns when the broker has them.
+    pub fn by(burst: u64, send: impl Fn(Range<u64>) + Send + 'static) -> Self {
+        Self::until_told(0, burst, send, || {})
+    }
+
+    /// The same at that pace, after `backlog` records at once: nobody waits for the broker but for those, and at the end, which takes a tenth of
+    /// a second each time.
+    pub fn at_pace(
+        backlog: u64,
+        burst: u64,
+        producer: Producer,
+        send: impl Fn(&Producer, Range<u64>) + Send + 'static,
+    ) -> Self {
+        let producer = Arc::new(producer);
+        let last = Arc::clone(&producer);
         if backlog > 0 {
-            send(0..backlog);
+            send(&producer, 0..backlog);
+            producer.flush();
         }
+        Self::until_told(backlog, burst, move |records| send(&producer, records), move || last.flush())
+    }
+
+    fn until_told(
+        first: u64,
+        burst: u64,
+        send: impl Fn(Range<u64>) + Send + 'static,
+        end: impl FnOnce() + Send + 'static,
+    ) -> Self {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let mut sent = backlog;
+            let mut sent = first;
             // The pace leaves the others some of the machine.
             while stopped.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
                 send(sent..sent + burst);
                 sent += burst;
             }
+            end();
             sent
         });
         Self { stop, thread }

@@ -74,10 +74,19 @@ struct Shared {
 
 struct Trap {
     request: Request,
+    /// All of these are in it.
+    holding: Vec<String>,
     /// So many more of them pass before it springs.
     skip: u32,
     moment: Moment,
     spring: Spring,
+}
+
+impl Trap {
+    fn is_for(&self, bytes: &[u8]) -> bool {
+        let has = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        self.request.begins(bytes) && self.holding.iter().all(has)
+    }
 }
 
 impl std::fmt::Debug for Trap {
@@ -154,7 +163,14 @@ impl Proxy {
 
     /// Does something, once, when `skip` such requests have passed and another comes.
     pub fn trap(&self, request: Request, skip: u32, moment: Moment, spring: Spring) {
-        *lock(&self.shared.trap) = Some(Trap { request, skip, moment, spring });
+        *lock(&self.shared.trap) = Some(Trap { request, holding: Vec::new(), skip, moment, spring });
+    }
+
+    /// Does something, once, when such a request comes that has all of these texts in it, as far as it came with its first bytes: one of a
+    /// few kilobytes did.
+    pub fn trap_holding(&self, request: Request, holding: &[&str], moment: Moment, spring: Spring) {
+        let holding = holding.iter().map(ToString::to_string).collect();
+        *lock(&self.shared.trap) = Some(Trap { request, holding, skip: 0, moment, spring });
     }
 
     /// Takes the trap away; `false` if there is none any more, because it has sprung.
@@ -251,7 +267,7 @@ impl Shared {
     /// What is to happen with this request, if it is the one.
     fn trapped(&self, bytes: &[u8]) -> Option<(Moment, Spring)> {
         let mut armed = lock(&self.trap);
-        let trap = armed.as_mut().filter(|trap| trap.request.begins(bytes))?;
+        let trap = armed.as_mut().filter(|trap| trap.is_for(bytes))?;
         if trap.skip > 0 {
             trap.skip -= 1;
             return None;
@@ -387,6 +403,17 @@ mod tests {
             sprung.recv().unwrap();
             assert!(!proxy.disarm(), "it springs once");
         }
+    }
+
+    #[test]
+    fn a_trap_for_what_a_request_holds_lets_others_pass() {
+        let proxy = Proxy::before(&echo());
+        proxy.trap_holding(Request::Event, &["live", "00ff"], Moment::Before, Box::new(|| false));
+        let mut connection = TcpStream::connect(proxy.address()).unwrap();
+        let mut put =
+            |body: &str| ask(&mut connection, &format!("PUT /b/_rillgate/%40swaps/p/1.json HTTP/1.1\r\n\r\n{body}"));
+        assert!(put("{live: 00fe}").is_some() && put("{out: 00ff}").is_some());
+        assert!(put("{live: 00ff}").is_none());
     }
 
     #[test]

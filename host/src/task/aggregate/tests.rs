@@ -118,6 +118,7 @@ fn ends_at(end: Option<i64>) -> (Runtime, Resources) {
         runtime: runtime.handle().clone(),
         acknowledge: Arc::new(|_, _| {}),
         progress: Arc::default(),
+        last_batch: Arc::default(),
         targets: None,
         end_offset: Arc::new(move || end),
     };

@@ -22,11 +22,15 @@ pub enum Request {
     Publish,
     /// Files are removed: staged ones, after they have been published.
     Remove,
+    /// What became of a version of a pipeline.
+    Event,
+    /// A plugin that is live, for whoever goes back to it.
+    Archive,
 }
 
 impl Request {
-    /// All of them, in the order of an epoch.
-    pub const ALL: [Self; 7] =
+    /// Those of an epoch, in order.
+    pub const OF_AN_EPOCH: [Self; 7] =
         [Self::Stage, Self::State, Self::Entry, Self::BeginCopy, Self::Copy, Self::Publish, Self::Remove];
 
     /// Whether these bytes, as they came from a client, begin such a request. Clients begin a write with each request.
@@ -48,6 +52,8 @@ impl Request {
             Self::Copy => method == "PUT" && has("partNumber=") && !has("/stage/"),
             Self::Publish => method == "POST" && has("?uploadId=") && !has("/stage/"),
             Self::Remove => (method == "POST" && has("?delete")) || method == "DELETE",
+            Self::Event => method == "PUT" && has("/%40swaps/"),
+            Self::Archive => method == "PUT" && has("/%40plugins/"),
         }
     }
 }
@@ -97,13 +103,16 @@ mod tests {
             ("PUT /b/lake/t/t-0-0-0.parquet?partNumber=1&uploadId=x HTTP/1.1", Some(Request::Copy)),
             ("POST /b/lake/t/t-0-0-0.parquet?uploadId=x HTTP/1.1", Some(Request::Publish)),
             ("POST /b?delete HTTP/1.1", Some(Request::Remove)),
+            ("PUT /b/lake/_rillgate/%40swaps/p/00000001767225600000-7.json HTTP/1.1", Some(Request::Event)),
+            ("PUT /b/lake/_rillgate/%40plugins/p/00ff.wasm HTTP/1.1", Some(Request::Archive)),
+            ("GET /b/lake/_rillgate/%40plugins/p/00ff.wasm HTTP/1.1", None),
             ("GET /b/lake/_rillgate/p/t/0/log/00000000000000000001.json HTTP/1.1", None),
             ("POST /b/lake/_rillgate/probe/x-2?uploads= HTTP/1.1", None),
             ("some bytes of a file, PUT /stage/", None),
         ] {
             let request = format!("{line}\r\nHost: x\r\n\r\n");
-            let found: Vec<Request> =
-                Request::ALL.into_iter().filter(|wanted| wanted.begins(request.as_bytes())).collect();
+            let all = Request::OF_AN_EPOCH.into_iter().chain([Request::Event, Request::Archive]);
+            let found: Vec<Request> = all.filter(|wanted| wanted.begins(request.as_bytes())).collect();
             assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{line}");
         }
     }
