@@ -12,11 +12,12 @@ mod failures;
 mod folding;
 mod idle;
 mod plan;
+mod probation;
 mod recent;
 mod staging;
 mod swap;
 mod taking;
-mod version;
+pub(crate) mod version;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -41,8 +42,9 @@ use swap::{Tools, Turn};
 pub use aggregate::{GROUPS, PluginFold, SEEN, fault, owner, refusal};
 pub use failures::Failure;
 pub use plan::{AggregatePlan, ExchangePlan, OpenAggregate, Plan, Side, Trigger};
+pub use probation::{Probation, ProbationLimits, Stats, Trial, is_slower};
 pub use recent::Recent;
-pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version, is_slower};
+pub use version::{OpenPlugins, Version};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;

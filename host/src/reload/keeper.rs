@@ -163,9 +163,11 @@ impl Keeper {
                 kept.candidate = Some((Arc::clone(&failed), Outcome::WentBack));
                 self.note(&name, Some(&failed), Outcome::WentBack, Some(reason), None);
             } else if Instant::now() >= probation.until {
-                probation.versions.iter().for_each(|version| version.settle());
-                kept.probation = None;
-                tracing::info!(pipeline = name, "the new version has proved itself");
+                // Where one has failed by now, that is seen next time.
+                if probation.versions.iter().fold(true, |proved, version| version.settle() && proved) {
+                    kept.probation = None;
+                    tracing::info!(pipeline = name, "the new version has proved itself");
+                }
             }
         }
     }

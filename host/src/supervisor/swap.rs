@@ -1,7 +1,7 @@
 //! Pipelines that come, go, and change while the others run.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::{Running, StartError, Supervisor, connect, plan};
 use crate::batch::Rows;
@@ -88,10 +88,10 @@ impl Supervisor {
         let shadow_rows = pipeline.options().swap.shadow_rows;
         let recent = Arc::clone(&first.version().recent);
         let recent = if recent.max_rows() == shadow_rows { recent } else { Arc::new(Recent::new(shadow_rows)) };
-        let failure = Arc::new(OnceLock::new());
+        let trial = Arc::default();
         for (part, version) in parts.iter().zip(connect::versions(pipeline, next, exchange.as_ref(), &recent)) {
             let version = match limits {
-                Some(limits) => version.on_probation(&part.version(), limits, &failure),
+                Some(limits) => version.on_probation(&part.version(), limits, &trial),
                 None => version,
             };
             part.swap(version)?;
