@@ -160,7 +160,8 @@ impl Task {
         let partition = queue.partition.clone();
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
-        let folding = plan.aggregate.as_ref().map(|plan| Folding::new(plan, &partition, &folder, state)).transpose()?;
+        let folding = plan.aggregate.as_ref().map(|plan| Folding::new(plan, &partition, &folder, state));
+        let folding = folding.transpose().map_err(|error| version.at_fault(error))?;
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
         resources.progress.committed.store(start, Ordering::Release);
         let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
@@ -170,7 +171,7 @@ impl Task {
             pending: KafkaMessages::new(partition),
             pending_since: None,
             position: start,
-            tools: Tools::new(&plan)?,
+            tools: Tools::new(&plan).map_err(|error| version.at_fault(error))?,
             folding,
             schemas: None,
             outputs: Vec::new(),

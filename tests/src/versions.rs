@@ -2,7 +2,7 @@
 //! off by one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -45,6 +45,15 @@ impl Changing {
         let text = std::fs::read_to_string(config.path()).unwrap();
         assert!(text.contains(&first));
         std::fs::write(config.path(), text.replace(&first, &now)).unwrap();
+        config
+    }
+
+    /// With the plugin in a file that changes.
+    fn from(&self, plugin: &Path) -> Config {
+        let config = self.with("first", "");
+        let text = std::fs::read_to_string(config.path()).unwrap();
+        let text = text.replace(&version("first").display().to_string(), &plugin.display().to_string());
+        std::fs::write(config.path(), text).unwrap();
         config
     }
 
@@ -161,10 +170,7 @@ fn states_go_over_to_another_version_while_records_flow() {
     let changing = Changing::new(Entries::new("flowing"), aggregate);
     let folder = tempfile::tempdir().unwrap();
     let plugin = folder.path().join("counts.wasm");
-    let config = changing.with("first", "");
-    let text = std::fs::read_to_string(config.path()).unwrap();
-    let text = text.replace(&version("first").display().to_string(), &plugin.display().to_string());
-    std::fs::write(config.path(), text).unwrap();
+    let config = changing.from(&plugin);
     // Another version that keeps the same: a component may have any sections of names of their own.
     let same = [&std::fs::read(version("first")).unwrap()[..], b"\0\x02\x01v"].concat();
     let [first, wider, migrating] = ["first", "wider", "migrating"].map(|name| std::fs::read(version(name)).unwrap());
@@ -212,4 +218,41 @@ fn states_go_over_to_another_version_while_records_flow() {
     assert_eq!(changing.counts(), expected(sent));
     let counted = |state: &Value| number(state, "dozens").unwrap() * 12 + number(state, "rest").unwrap();
     assert_eq!(changing.states(&config).iter().map(counted).sum::<u64>(), expected(sent).values().sum::<u64>());
+}
+
+/// The states are as the version before left them, and that goes on with them.
+#[test]
+fn a_version_that_breaks_on_the_states_of_the_one_before_goes_back() {
+    let changing = Changing::new(Entries::new("trapping"), "exchange = \"none\"");
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("counts.wasm");
+    let config = changing.from(&plugin);
+    let [first, trapping] = ["first", "trapping"].map(|name| std::fs::read(version(name)).unwrap());
+    let counted = |host: &mut Host, sent: u64| {
+        until(seconds(60), "all to be counted", || {
+            host.expect_running();
+            (changing.counts().values().sum::<u64>() == sent).then_some(())
+        });
+    };
+    // One in nine comes twice, and nothing is remembered of what was seen.
+    let come = |sent: u64| sent + (0..sent - AGAIN).filter(|i| i % 9 == 4).count() as u64;
+
+    std::fs::write(&plugin, &first).unwrap();
+    changing.entries.send(0..1000);
+    let mut host = config.run();
+    counted(&mut host, come(1000));
+    std::fs::write(&plugin, &trapping).unwrap();
+    let path = format!("/api/v1/pipelines/{}/versions", changing.entries.topic);
+    let reason = until(seconds(60), "the version to go back", || {
+        host.expect_running();
+        let versions: Value = serde_json::from_str(&host.ask("GET", &path, &[]).1).unwrap();
+        let last =
+            versions["events"].as_array()?.iter().rfind(|event| event["plugins"][0] == digest(&trapping).as_str())?;
+        (last["outcome"] == "went_back").then(|| last["reason"].as_str().unwrap_or_default().to_owned())
+    });
+    assert!(reason.contains("`migrate` failed on states that another version of the plugin left"), "{reason}");
+    changing.entries.send(1000..2000);
+    counted(&mut host, come(2000));
+    host.stop();
+    config.verify();
 }

@@ -333,7 +333,7 @@ impl Running {
             pause: FIRST_PAUSE,
             began_at: i64::MAX,
         });
-        tracing::warn!(pipeline = self.name(), %partition, reason, pause = ?held.pause, "not claimed; trying again");
+        tracing::warn!(pipeline = self.name(), %partition, reason, pause = ?held.pause, "not started; trying again");
         held.again = Some(Instant::now() + held.pause);
         held.pause = (held.pause * 2).min(LONGEST_PAUSE);
     }
@@ -352,7 +352,9 @@ impl Owner for Running {
             match log {
                 Ok((log, state)) => match self.start(queue, log, state) {
                     Ok(offset) => starts.push((partition, offset)),
-                    Err(error) => self.fail(error.to_string()),
+                    Err(TaskError::Fatal(reason)) => self.fail(reason),
+                    // The next one begins with the version that is live then.
+                    Err(error) => self.try_again(partition, &error.to_string()),
                 },
                 Err(error) if error.may_pass() => self.try_again(partition, &error.to_string()),
                 Err(error) => self.fail(format!("{partition}: {error}")),

@@ -89,7 +89,7 @@ impl Task {
                 _ => Ok(Turn::Waits),
             };
         }
-        self.tools = Tools::new(&next.plan)?;
+        self.tools = Tools::new(&next.plan).map_err(|error| next.at_fault(error))?;
         if let (Some(folding), Some(plan)) = (&mut self.folding, &next.plan.aggregate) {
             folding.adopt(plan);
         }
@@ -120,10 +120,18 @@ impl Stopped {
 
 impl Version {
     /// How a task ends by what is not a matter of one batch: on probation the version is at fault.
-    pub(super) fn ends(&self, reason: String) -> TaskError {
+    pub(crate) fn ends(&self, reason: String) -> TaskError {
         match self.fail(reason.clone()) {
             Some(reason) => TaskError::Swapped(format!("it goes back to the version before: {reason}")),
             None => TaskError::Fatal(reason),
+        }
+    }
+
+    /// The same where a task can't begin with it.
+    pub(super) fn at_fault(&self, error: TaskError) -> TaskError {
+        match error {
+            TaskError::Fatal(reason) => self.ends(reason),
+            other => other,
         }
     }
 }
