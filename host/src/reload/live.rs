@@ -115,8 +115,7 @@ impl Keeper {
 
     /// Has a pipeline end in order and begin again with another version.
     fn restart(&mut self, name: &str, next: Arc<Pipeline>) -> Result<Outcome, String> {
-        self.supervisor.remove(name);
-        let started = self.supervisor.add(&next).map_err(|error| error.to_string());
+        let started = self.supervisor.restart(&next).map_err(|error| error.to_string());
         let Some(kept) = self.kept.get_mut(name) else { return Ok(Outcome::Live) };
         match started {
             Ok(()) => {

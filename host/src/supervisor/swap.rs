@@ -40,7 +40,7 @@ impl Supervisor {
         }
         let parts = connect::connect(pipeline, &self.around)?;
         // Whoever stops all comes before, or finds these here: no task is left to workers that have ended.
-        let mut running = self.running();
+        let mut pipelines = self.pipelines();
         if self.is_stopping() {
             return Ok(());
         }
@@ -48,16 +48,32 @@ impl Supervisor {
             let of = |source| StartError::Source { pipeline: part.name().to_owned(), source };
             part.join().map_err(of)?;
         }
-        running.extend(parts);
+        pipelines.running.extend(parts);
+        pipelines.coming.remove(pipeline.name());
         Ok(())
     }
 
     /// Has a pipeline commit what it has, leave its group and go. Blocks until it has.
     pub fn remove(&self, name: &str) {
+        self.end(name);
+        self.pipelines().coming.remove(name);
+    }
+
+    /// Has a pipeline end in order and begin again. Where it can't, it is waited for until it is added, or removed.
+    ///
+    /// # Errors
+    /// As [`Supervisor::add`].
+    pub fn restart(&self, pipeline: &Arc<Pipeline>) -> Result<(), StartError> {
+        self.pipelines().coming.insert(pipeline.name().to_owned());
+        self.end(pipeline.name());
+        self.add(pipeline)
+    }
+
+    fn end(&self, name: &str) {
         for part in self.parts(name) {
             part.stop();
         }
-        self.running().retain(|part| part.name() != name);
+        self.pipelines().running.retain(|part| part.name() != name);
     }
 
     /// Has a pipeline go on with another version of itself: each task after its epoch at hand. With `limits` it is on probation, and
@@ -110,7 +126,7 @@ impl Supervisor {
     }
 
     fn parts(&self, name: &str) -> Vec<Arc<Running>> {
-        self.running().iter().filter(|part| part.name() == name).map(Arc::clone).collect()
+        self.pipelines().running.iter().filter(|part| part.name() == name).map(Arc::clone).collect()
     }
 }
 
