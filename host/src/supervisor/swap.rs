@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::running::swap_all;
 use super::{Running, StartError, Supervisor, connect, plan};
 use crate::batch::Rows;
 use crate::pipeline::Pipeline;
@@ -105,14 +106,12 @@ impl Supervisor {
         let recent = Arc::clone(&first.version().recent);
         let recent = if recent.max_rows() == shadow_rows { recent } else { Arc::new(Recent::new(shadow_rows)) };
         let trial = Arc::default();
-        for (part, version) in parts.iter().zip(connect::versions(pipeline, next, exchange.as_ref(), &recent)) {
-            let version = match limits {
-                Some(limits) => version.on_probation(&part.version(), limits, &trial),
-                None => version,
-            };
-            part.swap(version)?;
-        }
-        Ok(())
+        let versions = connect::versions(pipeline, next, exchange.as_ref(), &recent);
+        let versions = parts.iter().zip(versions).map(|(part, version)| match limits {
+            Some(limits) => version.on_probation(&part.version(), limits, &trial),
+            None => version,
+        });
+        Ok(swap_all(&parts, versions)?)
     }
 
     /// What a pipeline's tasks work by, on both sides of an exchange where there is one.

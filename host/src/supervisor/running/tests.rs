@@ -1,4 +1,4 @@
-//! Pipelines that end and begin again while others have failed, against the client library's own mock cluster.
+//! Pipelines that end, begin again and change while others have failed, against the client library's own mock cluster.
 
 use std::path::Path;
 
@@ -6,14 +6,15 @@ use tokio::runtime::Runtime;
 
 use super::super::{Pipelines, Supervisor};
 use super::*;
+use crate::batch::Schema;
 use crate::commit::Store;
 use crate::config::parse;
 use crate::kafka::EmbeddedBroker;
 use crate::pipeline::Pipeline;
-use crate::plugin::Engine;
+use crate::plugin::{Chain, Engine};
 use crate::source::{OnDataLoss, SourceOptions, Start};
 use crate::task::version::tests::of;
-use crate::task::Plan;
+use crate::task::{OpenPlugins, Plan};
 use crate::worker::Worker;
 
 const TOPIC: &str = "t";
@@ -47,7 +48,7 @@ impl Lab {
             start: Start::Earliest,
             on_data_loss: OnDataLoss::Fail,
         };
-        let mut version = of(Arc::new(|| unreachable!("it has no tasks")));
+        let mut version = version(true);
         let plan = Plan { pipeline: name.to_owned(), ..(*version.plan).clone() };
         version.plan = Arc::new(plan);
         let part = Part {
@@ -62,6 +63,16 @@ impl Lab {
         };
         Running::new(part, &self.around)
     }
+
+    /// A part that has a task.
+    fn busy(&self) -> Arc<Running> {
+        let part = self.part("p");
+        let partition = TopicPartition { topic: TOPIC.to_owned(), partition: 0 };
+        let progress = Arc::default();
+        let held = Held { progress, worker: Some(0), again: None, pause: FIRST_PAUSE, began_at: 0 };
+        lock(&part.tasks).insert(partition, held);
+        part
+    }
 }
 
 fn pipeline(kafka: &str) -> Arc<Pipeline> {
@@ -73,6 +84,30 @@ fn pipeline(kafka: &str) -> Arc<Pipeline> {
     let config = config.unwrap_or_else(|flawed| panic!("{}", flawed.problems));
     let engine = Engine::new(None).unwrap();
     Arc::new(Pipeline::open("p", &config.pipelines["p"], &engine, &config.base).unwrap())
+}
+
+/// A version whose plugins open, or don't.
+fn version(opens: bool) -> Version {
+    let open: OpenPlugins = Arc::new(move || match opens {
+        true => Ok(Plugins { chain: Chain::open(&[], &Arc::new(Schema::empty()))?, aggregate: None }),
+        false => Err(PluginError::Unloadable { path: "x.wasm".into(), reason: "there is no room".to_owned() }),
+    });
+    of(open)
+}
+
+#[test]
+fn all_parts_of_a_pipeline_change_or_none() {
+    let lab = Lab::new();
+    let parts = [lab.busy(), lab.busy()];
+    let ids = || parts.each_ref().map(|part| part.version().id());
+    let before = ids();
+    let error = swap_all(&parts, [version(true), version(false)].into_iter()).unwrap_err();
+    assert!(error.to_string().contains("there is no room"), "{error}");
+    assert_eq!(ids(), before);
+    let next = [version(true), version(true)];
+    let after = next.each_ref().map(Version::id);
+    swap_all(&parts, next.into_iter()).unwrap();
+    assert_eq!(ids(), after);
 }
 
 #[test]
