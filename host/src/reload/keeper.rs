@@ -50,7 +50,8 @@ pub(super) struct Kept {
 
 pub(super) struct OnProbation {
     pub(super) versions: Vec<Arc<Version>>,
-    pub(super) until: Instant,
+    /// From the first row on.
+    pub(super) lasts: Duration,
 }
 
 impl Keeper {
@@ -162,7 +163,7 @@ impl Keeper {
                 (kept.probation, kept.before) = (None, None);
                 kept.candidate = Some((Arc::clone(&failed), Outcome::WentBack));
                 self.note(&name, Some(&failed), Outcome::WentBack, Some(reason), None);
-            } else if Instant::now() >= probation.until {
+            } else if probation.versions.iter().any(|version| version.has_lasted(probation.lasts)) {
                 // Where one has failed by now, that is seen next time.
                 if probation.versions.iter().fold(true, |proved, version| version.settle() && proved) {
                     kept.probation = None;

@@ -89,7 +89,6 @@ impl Keeper {
         if let Err(error) = self.supervisor.swap(&next, limits, false) {
             return Err(self.put_aside(name, next, Outcome::Refused, Some(error.to_string()), shadow));
         }
-        let until = Instant::now() + swap.probation;
         let versions = self.supervisor.versions(name);
         if let Some(kept) = self.kept.get_mut(name) {
             let live = std::mem::replace(&mut kept.live, Arc::clone(&next));
@@ -97,7 +96,7 @@ impl Keeper {
             if kept.probation.is_none() || kept.before.is_none() {
                 kept.before = Some(live);
             }
-            kept.probation = limits.map(|_| OnProbation { versions, until });
+            kept.probation = limits.map(|_| OnProbation { versions, lasts: swap.probation });
             kept.candidate = None;
         }
         self.note(name, Some(&next), Outcome::Live, None, shadow);

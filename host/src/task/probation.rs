@@ -5,12 +5,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Version;
 
 /// Fewer rejected messages say nothing.
 const FEW_REJECTED: u64 = 20;
+/// What a version rejects is compared with what so many rows, at least, have shown of the one before.
+const KNOWN_ROWS: u64 = 1_000;
 /// Time per row is compared over this many rows, and this much time, at least.
 const TIMED_ROWS: u64 = 10_000;
 const TIMED: Duration = Duration::from_millis(10);
@@ -42,6 +44,8 @@ pub struct Probation {
 pub struct Trial {
     /// `Err` says why it has failed.
     verdict: OnceLock<Result<(), String>>,
+    /// When the first row went through: before that it shows nothing.
+    began: OnceLock<Instant>,
 }
 
 /// What a version may do on probation.
@@ -84,6 +88,14 @@ impl Probation {
         self.trial.verdict.get_or_init(|| Err(reason)).clone().err()
     }
 
+    pub(super) fn begin(&self) {
+        self.trial.began.get_or_init(Instant::now);
+    }
+
+    pub(super) fn has_lasted(&self, time: Duration) -> bool {
+        self.trial.began.get().is_some_and(|began| began.elapsed() >= time)
+    }
+
     /// Whether a version did well enough beside the one before it; `Err` says what is wrong.
     pub(super) fn judge(&self, stats: &Stats, before: &Stats) -> Result<(), String> {
         stats.judge(before, self.limits)
@@ -109,7 +121,8 @@ impl Stats {
             (self.get(), before.get());
         let per = |count: u64, rows: u64| count as f64 / rows.max(1) as f64;
         let (share, share_before) = (per(rejected, rows), per(rejected_before, rows_before));
-        if rejected >= FEW_REJECTED && share > share_before + limits.max_rejected {
+        let is_known = rows_before >= KNOWN_ROWS && rejected >= FEW_REJECTED;
+        if is_known && share > share_before + limits.max_rejected {
             return Err(format!(
                 "it rejected {rejected} of {rows} messages ({:.1} %), and the version before it {:.1} %",
                 share * 100.0,
@@ -181,5 +194,8 @@ mod tests {
         );
         assert!(stats(100_000, 0, 301, 0).judge(&quick, LIMITS).is_err());
         assert_eq!(stats(10_000, 0, 3_001, 0).judge(&stats(9_999, 0, 1, 0), LIMITS), Ok(()), "hardly known");
+        // As right after the host's start, of a stream that always has as many.
+        assert_eq!(stats(400, 20, 0, 0).judge(&stats(999, 0, 0, 0), LIMITS), Ok(()), "hardly known");
+        assert!(stats(400, 20, 0, 0).judge(&stats(1_000, 0, 0, 0), LIMITS).is_err());
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::probation::{Probation, ProbationLimits, Stats, Trial};
@@ -88,6 +89,18 @@ impl Version {
         self.probation.as_ref().and_then(Probation::back)
     }
 
+    /// Takes note that rows go through it, from where on its probation lasts.
+    pub(super) fn begin(&self) {
+        if let Some(probation) = &self.probation {
+            probation.begin();
+        }
+    }
+
+    /// Whether it is on probation and the first row went through it so long ago, on either side of an exchange.
+    pub fn has_lasted(&self, time: Duration) -> bool {
+        self.probation.as_ref().is_some_and(|probation| probation.has_lasted(time))
+    }
+
     /// Ends its probation. What has failed stays failed: returns whether it has proved itself.
     pub fn settle(&self) -> bool {
         self.probation.as_ref().is_none_or(Probation::settle)
@@ -109,6 +122,9 @@ impl Version {
         dead: &mut Vec<Dead>,
     ) -> Result<Vec<Vec<RecordBatch>>, Stopped> {
         let (began, grown, dead_before) = (cpu_time(), chain.grown(), dead.len());
+        if rows.batch.num_rows() > 0 {
+            self.begin();
+        }
         let back = self.back();
         let whole = back.as_ref().map(|_| chain.apply_whole(rows, now, take, dead));
         let applied = match (whole, &back) {

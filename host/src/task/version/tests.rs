@@ -110,3 +110,16 @@ fn both_sides_of_an_exchange_prove_themselves_or_fail_together() {
         assert!((side.failure(), side.settle(), side.back().is_some()) == (Some("in time"), false, true), "{side:?}");
     }
 }
+
+#[test]
+fn a_probation_begins_with_the_first_row() {
+    let before = Arc::new(breaking_on(-1));
+    let version = on_probation(breaking_on(-1), &before);
+    let none = Rows { batch: batch(0), origin: vec![] };
+    let mut plugins = (version.open)().unwrap();
+    version.apply(&mut plugins.chain, &none, BatchTime::default(), &mut |_, _| Ok(()), &mut Vec::new()).unwrap();
+    assert!(!version.has_lasted(Duration::ZERO));
+    ten(&version).unwrap();
+    assert!(version.has_lasted(Duration::ZERO) && !version.has_lasted(Duration::from_secs(3600)));
+    assert!(!before.has_lasted(Duration::ZERO), "it isn't on probation");
+}
