@@ -4,14 +4,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::probation::{Probation, ProbationLimits, Stats, Trial};
-use super::{Plan, Recent};
+use super::{Plan, PluginFold, Recent, refusal};
 use crate::batch::{RecordBatch, Rows};
 use crate::metrics::cpu_time;
 use crate::plugin::{BatchTime, Chain, ChainError, Dead, PluginError, Plugins, Refusal};
+use crate::window::Aggregation;
 
 /// Makes the plugin instances of a version, for one worker.
 pub type OpenPlugins = Arc<dyn Fn() -> Result<Plugins, PluginError> + Send + Sync>;
@@ -111,8 +112,8 @@ impl Version {
         self.probation.as_ref()?.fail(reason)
     }
 
-    /// Takes rows through the transforms. On probation a batch that breaks is not taken apart, unless the version before breaks on
-    /// it, too: then it is the message that is bad.
+    /// Takes rows through the transforms, and what takes them. On probation what breaks makes it go back, unless the version before
+    /// breaks on the same batch: then it is the message that is bad.
     pub(super) fn apply(
         &self,
         chain: &mut Chain,
@@ -126,16 +127,9 @@ impl Version {
             self.begin();
         }
         let back = self.back();
-        let whole = back.as_ref().map(|_| chain.apply_whole(rows, now, take, dead));
-        let applied = match (whole, &back) {
-            (Some(Err(error)), Some(back)) if !breaks(back, rows, now) => {
-                return Err(match self.fail(error.to_string()) {
-                    Some(reason) => Stopped::GoesBack(reason),
-                    None => Stopped::Chain(error),
-                });
-            }
-            (Some(Ok(tables)), _) => tables,
-            _ => chain.apply(rows, now, take, dead).map_err(Stopped::Chain)?,
+        let applied = match &back {
+            Some(back) => self.apply_beside(back, chain, rows, now, take, dead)?,
+            None => chain.apply(rows, now, take, dead).map_err(Stopped::Chain)?,
         };
         let rejected = (dead.len() - dead_before) as u64;
         self.stats.add(rows.batch.num_rows() as u64, rejected, cpu_time() - began, chain.grown() - grown);
@@ -148,13 +142,53 @@ impl Version {
             Ok(()) | Err(None) => Ok(applied),
         }
     }
+
+    /// On probation. Where messages are searched for since one of them is refused, any may break a plugin as well.
+    fn apply_beside(
+        &self,
+        back: &Version,
+        chain: &mut Chain,
+        rows: &Rows,
+        now: BatchTime,
+        take: &mut dyn FnMut(usize, &RecordBatch) -> Result<(), Refusal>,
+        dead: &mut Vec<Dead>,
+    ) -> Result<Vec<Vec<RecordBatch>>, Stopped> {
+        let dead_before = dead.len();
+        let whole = chain.apply_whole(rows, now, take, dead);
+        let broke = match &whole {
+            Ok(_) => dead[dead_before..].iter().find(|dead| dead.broke).map(|dead| dead.reason.clone()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(reason) = broke
+            && !breaks(back, rows, now)
+            && let Some(reason) = self.fail(reason)
+        {
+            return Err(Stopped::GoesBack(reason));
+        }
+        match whole {
+            // Nothing of it was taken.
+            Err(ChainError::Broke { .. }) => chain.apply(rows, now, take, dead).map_err(Stopped::Chain),
+            whole => whole.map_err(Stopped::Chain),
+        }
+    }
 }
 
-/// Whether a version breaks on a batch, by instances of its own.
+/// Whether a version breaks on a batch, by instances and into groups of its own.
 fn breaks(version: &Version, rows: &Rows, now: BatchTime) -> bool {
-    let taken = |_, _: &RecordBatch| Ok(());
-    let opened = (version.open)();
-    opened.is_ok_and(|mut plugins| plugins.chain.apply_whole(rows, now, &mut { taken }, &mut Vec::new()).is_err())
+    let Ok(Plugins { mut chain, mut aggregate }) = (version.open)() else { return false };
+    let plan = version.plan.aggregate.as_ref().filter(|plan| plan.folds());
+    let groups = plan.and_then(|plan| Aggregation::new(&plan.window, &plan.rows, &plan.state).ok());
+    let mut groups = groups.map(Aggregation::told_event_time);
+    let mut take = |table: usize, batch: &RecordBatch| match (table, &mut groups, &mut aggregate) {
+        (0, Some(groups), Some(plugin)) => {
+            let folded = groups.fold(batch, &mut PluginFold { plugin, now });
+            folded.map(drop).map_err(|refused| refusal(refused, plugin))
+        }
+        _ => Ok(()),
+    };
+    let mut dead = Vec::new();
+    let applied = chain.apply_whole(rows, now, &mut take, &mut dead);
+    applied.is_err() || dead.iter().any(|dead| dead.broke)
 }
 
 #[cfg(test)]
