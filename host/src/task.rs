@@ -13,11 +13,12 @@ mod folding;
 mod gap;
 mod idle;
 mod plan;
+mod probation;
 mod recent;
 mod staging;
 mod swap;
 mod taking;
-mod version;
+pub(crate) mod version;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -45,8 +46,9 @@ pub(crate) use aggregate::{change, read};
 pub use failures::Failure;
 pub use gap::LastBatch;
 pub use plan::{AggregatePlan, ExchangePlan, OpenAggregate, Plan, Side, Trigger};
+pub use probation::{Probation, ProbationLimits, Stats, Trial, is_slower};
 pub use recent::Recent;
-pub use version::{OpenPlugins, Probation, ProbationLimits, Stats, Version, is_slower};
+pub use version::{OpenPlugins, Version};
 
 /// A batch is cut at this many bytes of keys and values, unless a single message is larger.
 const BATCH_BYTES: usize = 16 << 20;
@@ -166,7 +168,8 @@ impl Task {
         let partition = queue.partition.clone();
         let start = log.next_offset();
         let folder = crate::commit::folder(&plan.pipeline, &partition.topic, partition.partition);
-        let folding = plan.aggregate.as_ref().map(|plan| Folding::new(plan, &partition, &folder, state)).transpose()?;
+        let folding = plan.aggregate.as_ref().map(|plan| Folding::new(plan, &partition, &folder, state));
+        let folding = folding.transpose().map_err(|error| version.at_fault(error))?;
         let stage = Stage::new(resources.store.clone(), folder, log.attempt().to_owned(), resources.runtime.clone());
         resources.progress.committed.store(start, Ordering::Release);
         let metrics = TaskMetrics::new(&plan.pipeline, &partition.topic, partition.partition);
@@ -176,7 +179,7 @@ impl Task {
             pending: KafkaMessages::new(partition),
             pending_since: None,
             position: start,
-            tools: Tools::new(&plan)?,
+            tools: Tools::new(&plan).map_err(|error| version.at_fault(error))?,
             folding,
             schemas: None,
             outputs: Vec::new(),
@@ -359,6 +362,7 @@ impl Task {
 
     /// Ends the epoch: closes its files, and leaves uploading, deciding and publishing to tokio.
     fn commit(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
+        self.version.commits()?;
         let LogAt::Here(mut log) = std::mem::replace(&mut self.log, LogAt::Gone) else { return Ok(()) };
         let state = self.give_out(plugins).inspect_err(|_| self.keep_failures(plugins, true))?;
         let metadata = self.plan.footer();

@@ -137,10 +137,10 @@ impl Floor {
         }
     }
 
-    /// Makes instances of a version's plugins, unless they are here.
+    /// Makes instances of a version's plugins, unless they are here. On probation one that can't be opened is at fault itself.
     fn open(&mut self, version: &Version) -> Result<(), TaskError> {
         if let Entry::Vacant(place) = self.plugins.entry(version.id()) {
-            place.insert((version.open)().map_err(|error| TaskError::Fatal(error.to_string()))?);
+            place.insert((version.open)().map_err(|error| version.ends(error.to_string()))?);
         }
         Ok(())
     }
@@ -200,5 +200,23 @@ impl Floor {
     fn find(&self, pipeline: &str, partition: &TopicPartition) -> Option<usize> {
         let is_it = |task: &Task| task.version().plan.pipeline == pipeline && task.partition() == partition;
         self.tasks.iter().position(|(task, _)| is_it(task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::PluginError;
+    use crate::task::version::tests::{of, on_probation};
+
+    #[test]
+    fn a_version_on_probation_that_can_not_be_opened_goes_back_and_any_other_stops_its_pipeline() {
+        let unloadable = || PluginError::Unloadable { path: "x.wasm".into(), reason: "there is no room".to_owned() };
+        let version = || of(Arc::new(move || Err(unloadable())));
+        let before = Arc::new(version());
+        assert!(matches!(Floor::default().open(&before), Err(TaskError::Fatal(_))));
+        let next = on_probation(version(), &before);
+        assert!(matches!(Floor::default().open(&next), Err(TaskError::Swapped(_))));
+        assert!(next.failure().is_some_and(|reason| reason.contains("there is no room")));
     }
 }

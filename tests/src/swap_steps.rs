@@ -15,8 +15,6 @@ use support::servers::servers;
 use support::store::Place;
 use support::wait::{seconds, until};
 
-/// Records in a burst: each kill has some of them done again.
-const BURST: u64 = 60;
 /// No epoch ends by itself, so that the one that ends is the one that a swap ends.
 const BY_SWAPS_ALONE: &str = "1h";
 const OFTEN: &str = "500ms";

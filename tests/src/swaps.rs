@@ -183,6 +183,25 @@ fn what_is_no_good_stays_out_or_goes_back_by_itself() {
     numbers.expect_exactly_once(sent, &versions.collect());
 }
 
+/// It goes live where nothing comes, and breaks on the first row, long after the time that its probation lasts.
+#[test]
+fn a_version_does_not_prove_itself_by_doing_nothing() {
+    let numbers = Numbers::new(Place::local(), r#"{ probation = "1s" }"#);
+    let mut host = numbers.config.run();
+    numbers.expect_live(&mut host, &version(0));
+    let traps = version_that(1, "", "unreachable");
+    numbers.write(&traps, Write::Rename);
+    numbers.expect_live(&mut host, &traps);
+    assert!(host.ends(seconds(3)).is_none(), "it was not to end");
+    let sending = numbers.sending();
+    let reason = numbers.expect_outcome(&mut host, &traps, "went_back");
+    assert!(reason.contains("unreachable"), "{reason}");
+    let sent = sending.finish();
+    host.stop();
+    numbers.write(&version(0), Write::InPlace);
+    numbers.expect_exactly_once(sent, &BTreeMap::from([(digest(&version(0)), 0)]));
+}
+
 #[test]
 fn a_host_that_is_killed_while_versions_come_and_go_loses_and_doubles_nothing() {
     let numbers = Numbers::new(Place::s3(), r#"{ probation = "1s" }"#);

@@ -283,3 +283,38 @@ fn swaps_under_load_of_a_pipeline_that_remembers_miscount_nothing() {
     config.verify();
     assert_eq!(changing.counts(), expected(sent));
 }
+
+/// The states are as the version before left them, and that goes on with them.
+#[test]
+fn a_version_that_breaks_on_the_states_of_the_one_before_goes_back() {
+    let changing = Changing::new(Entries::new("trapping"), "exchange = \"none\"");
+    let (config, plugin, _folder) = changing.watched();
+    let trapping = std::fs::read(version("trapping")).unwrap();
+    let counted = |host: &mut Host, sent: u64| {
+        until(seconds(60), "all to be counted", || {
+            host.expect_running();
+            let are_there = changing.place.list(&changing.table).keys().any(|path| path.ends_with(".parquet"));
+            (are_there && changing.counts().values().sum::<u64>() == sent).then_some(())
+        });
+    };
+    // One in nine comes twice, and nothing is remembered of what was seen.
+    let come = |sent: u64| sent + (0..sent - AGAIN).filter(|i| i % 9 == 4).count() as u64;
+
+    changing.entries.send(0..1000);
+    let mut host = config.run();
+    counted(&mut host, come(1000));
+    std::fs::write(&plugin, &trapping).unwrap();
+    let path = format!("/api/v1/pipelines/{}/versions", changing.entries.topic);
+    let reason = until(seconds(60), "the version to go back", || {
+        host.expect_running();
+        let versions: Value = serde_json::from_str(&host.ask("GET", &path, &[]).1).unwrap();
+        let last =
+            versions["events"].as_array()?.iter().rfind(|event| event["plugins"][0] == digest(&trapping).as_str())?;
+        (last["outcome"] == "went_back").then(|| last["reason"].as_str().unwrap_or_default().to_owned())
+    });
+    assert!(reason.contains("`migrate` failed on states that another version of the plugin left"), "{reason}");
+    changing.entries.send(1000..2000);
+    counted(&mut host, come(2000));
+    host.stop();
+    config.verify();
+}

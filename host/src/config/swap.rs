@@ -56,7 +56,7 @@ struct Table {
     #[serde(deserialize_with = "percent")]
     #[schemars(with = "String")]
     max_rejected: f64,
-    /// For how long after it went live it goes back by itself if it doesn't keep to these limits, or fails: `"60s"`.
+    /// For how long, from its first row on, it goes back by itself if it doesn't keep to these limits, or fails: `"60s"`.
     #[serde(deserialize_with = "units::time")]
     #[schemars(with = "String")]
     probation: Duration,

@@ -54,7 +54,8 @@ pub(super) struct Kept {
 
 pub(super) struct OnProbation {
     pub(super) versions: Vec<Arc<Version>>,
-    pub(super) until: Instant,
+    /// From the first row on.
+    pub(super) lasts: Duration,
 }
 
 impl Keeper {
@@ -170,11 +171,13 @@ impl Keeper {
             }
             let Some(kept) = self.kept.get_mut(&name) else { continue };
             let Some(probation) = &kept.probation else { continue };
-            if Instant::now() >= probation.until {
-                probation.versions.iter().for_each(|version| version.settle());
-                kept.probation = None;
-                let live = Arc::clone(&kept.live);
-                self.note(&name, Some(&live), Outcome::Proved, None, None);
+            if probation.versions.iter().any(|version| version.has_lasted(probation.lasts)) {
+                // Where one has failed by now, that is seen next time.
+                if probation.versions.iter().fold(true, |proved, version| version.settle() && proved) {
+                    kept.probation = None;
+                    let live = Arc::clone(&kept.live);
+                    self.note(&name, Some(&live), Outcome::Proved, None, None);
+                }
             }
         }
         if self.missing.is_some_and(|missing| missing <= Instant::now()) {

@@ -110,7 +110,7 @@ impl Keeper {
         }
         let swap = &next.options().swap;
         let no_way_back = self.kept.get(name).and_then(|kept| no_way_back(&kept.live, &next));
-        let limits = limits(swap).filter(|_| on_probation && no_way_back.is_none());
+        let limits = limits(swap, no_way_back.is_some()).filter(|_| on_probation);
         match self.supervisor.swap(&next, limits, false) {
             Ok(()) => {}
             Err(error) if error.is_of_version() => {
@@ -120,7 +120,6 @@ impl Keeper {
         }
         // Nothing looks after what was live before from now on.
         self.take_back(name);
-        let until = Instant::now() + swap.probation;
         let versions = self.supervisor.versions(name);
         if let Some(kept) = self.kept.get_mut(name) {
             let live = std::mem::replace(&mut kept.live, Arc::clone(&next));
@@ -128,7 +127,7 @@ impl Keeper {
             if kept.probation.is_none() || kept.before.is_none() {
                 kept.before = Some(live);
             }
-            kept.probation = limits.map(|_| OnProbation { versions, until });
+            kept.probation = limits.map(|_| OnProbation { versions, lasts: swap.probation });
             kept.candidate = None;
         }
         self.note(name, Some(&next), Outcome::Live, no_way_back, shadow);
@@ -149,9 +148,11 @@ impl Keeper {
     pub(super) fn prove_again(&mut self, name: &str, digests: &[String]) {
         let Some(kept) = self.kept.get_mut(name) else { return };
         let (options, probation) = (kept.live.options(), kept.live.options().swap.probation);
-        let Some(limits) = limits(&options.swap) else { return };
+        let Some(limits) = limits(&options.swap, false) else { return };
         let before = archived(name, options, digests, &self.history, &self.engine, &self.config.base);
         let proving = before.map(Arc::new).and_then(|before| {
+            // It may have committed by then.
+            no_way_back(&before, &kept.live).map_or(Ok(()), Err)?;
             let proving = self.supervisor.prove(&kept.live, &before, limits);
             proving.map(|()| before).map_err(|error| error.to_string())
         });
@@ -159,7 +160,7 @@ impl Keeper {
             Ok(before) => {
                 let versions = self.supervisor.versions(name);
                 kept.before = Some(before);
-                kept.probation = Some(OnProbation { versions, until: Instant::now() + probation });
+                kept.probation = Some(OnProbation { versions, lasts: probation });
                 tracing::info!(pipeline = name, plugins = ?kept.live.digests(), "the version is on probation again");
             }
             Err(reason) => tracing::warn!(pipeline = name, reason, "no version to go back to: the probation is over"),
@@ -177,8 +178,7 @@ impl Keeper {
     /// Has a pipeline end in order and begin again with another version.
     fn restart(&mut self, name: &str, next: Arc<Pipeline>) -> Result<Outcome, String> {
         self.take_back(name);
-        self.supervisor.remove(name);
-        let started = self.supervisor.add(&next);
+        let started = self.supervisor.restart(&next);
         let Some(kept) = self.kept.get_mut(name) else { return Ok(Outcome::Live) };
         match started {
             Ok(()) => {
@@ -301,8 +301,8 @@ impl Keeper {
 }
 
 /// What a version may do on probation, if it is to be on that.
-fn limits(swap: &SwapOptions) -> Option<ProbationLimits> {
-    let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected };
+fn limits(swap: &SwapOptions, until_committed: bool) -> Option<ProbationLimits> {
+    let limits = ProbationLimits { max_slower: swap.max_slower, max_rejected: swap.max_rejected, until_committed };
     Some(limits).filter(|_| !swap.probation.is_zero())
 }
 

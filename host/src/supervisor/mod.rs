@@ -8,6 +8,7 @@ mod running;
 mod status;
 mod swap;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -94,10 +95,18 @@ struct Surroundings {
 
 /// Pipelines that run.
 pub struct Supervisor {
-    /// Parts of one pipeline follow one another, as rows do.
-    running: Mutex<Vec<Arc<Running>>>,
+    pipelines: Mutex<Pipelines>,
     around: Surroundings,
     stopping: AtomicBool,
+}
+
+/// What runs, and what is to.
+#[derive(Default)]
+struct Pipelines {
+    /// Parts of one pipeline follow one another, as rows do.
+    running: Vec<Arc<Running>>,
+    /// Names of those that begin again: they have ended, and run as soon as they can be started.
+    coming: BTreeSet<String>,
 }
 
 impl Supervisor {
@@ -138,13 +147,14 @@ impl Supervisor {
             let joined = pipeline.join();
             joined.map_err(|source| StartError::Source { pipeline: pipeline.name().to_owned(), source })?;
         }
-        Ok(Self { running: Mutex::new(running), around, stopping: AtomicBool::new(false) })
+        let pipelines = Mutex::new(Pipelines { running, ..Pipelines::default() });
+        Ok(Self { pipelines, around, stopping: AtomicBool::new(false) })
     }
 
     /// What each pipeline is at.
     pub fn status(&self) -> Vec<PipelineStatus> {
         let mut all: Vec<PipelineStatus> = Vec::new();
-        for mut status in self.running().iter().map(|part| part.status()) {
+        for mut status in self.pipelines().running.iter().map(|part| part.status()) {
             // Where there are several parts, the last one says what the pipeline has come to.
             if let Some(before) = all.pop_if(|last| last.pipeline == status.pipeline) {
                 status.tasks.splice(0..0, before.tasks);
@@ -160,12 +170,15 @@ impl Supervisor {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Blocks until all pipelines have caught up, all have failed, or it is asked to stop; then stops them all, and says
+    /// Blocks until all pipelines have caught up or failed, and none begins again, or it is asked to stop; then stops them all, and says
     /// what each came to. `tick` is called now and then meanwhile.
     pub fn wait(&self, mut tick: impl FnMut(&[PipelineStatus])) -> Vec<PipelineStatus> {
         while !self.stopping.load(Ordering::Relaxed) {
-            let mut going = false;
-            let running = self.running().clone();
+            // Together: one that begins again is among the one or the other.
+            let (running, mut going) = {
+                let pipelines = self.pipelines();
+                (pipelines.running.clone(), !pipelines.coming.is_empty())
+            };
             for pipeline in &running {
                 if pipeline.is_over() {
                     pipeline.stop();
@@ -184,7 +197,8 @@ impl Supervisor {
         // Whoever starts pipelines stops doing so.
         self.stop();
         std::thread::scope(|scope| {
-            for pipeline in self.running().clone() {
+            let running = self.pipelines().running.clone();
+            for pipeline in running {
                 scope.spawn(move || pipeline.stop());
             }
         });
@@ -204,8 +218,8 @@ impl Supervisor {
         (&self.around.store, &self.around.runtime)
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<Arc<Running>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pipelines(&self) -> MutexGuard<'_, Pipelines> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

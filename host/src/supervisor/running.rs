@@ -1,5 +1,8 @@
 //! One pipeline that runs: its consumer, its tasks, and how it ends.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -8,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::status::{PipelineStatus, State, TaskStatus};
 use super::{Surroundings, connect};
 use crate::commit::{LogError, LogOptions, StoredState, TaskLog, folder};
-use crate::plugin::PluginError;
+use crate::plugin::{PluginError, Plugins};
 use crate::sink::Sink;
 use crate::source::{Consumer, Offsets, Owner, PartitionQueue, SourceError, TopicPartition};
 use crate::task::{LastBatch, Progress, Resources, Targets, Task, TaskError, Version};
@@ -72,6 +75,24 @@ struct Held {
     began_at: i64,
 }
 
+/// A version that nothing keeps a part from going on with.
+struct Ready {
+    version: Arc<Version>,
+    /// For each worker that has tasks of the part.
+    plugins: Vec<Plugins>,
+}
+
+/// Has all parts of a pipeline go on with other versions, or none.
+///
+/// # Errors
+/// A plugin fails in `open` that didn't before: nothing has changed.
+pub(super) fn swap_all(parts: &[Arc<Running>], versions: impl Iterator<Item = Version>) -> Result<(), PluginError> {
+    let ready = parts.iter().zip(versions).map(|(part, version)| part.ready(version));
+    let ready = ready.collect::<Result<Vec<_>, _>>()?;
+    parts.iter().zip(ready).for_each(|(part, ready)| part.swap(ready));
+    Ok(())
+}
+
 impl Running {
     pub(super) fn new(part: Part, around: &Surroundings) -> Arc<Self> {
         let Part { version, one_partition, log, sink, consumer, targets, before, failure } = part;
@@ -118,15 +139,15 @@ impl Running {
         Arc::clone(&version)
     }
 
-    /// Has all its tasks go on with another version, each after the epoch at hand.
-    ///
-    /// # Errors
-    /// A plugin fails in `open` that didn't before: nothing has changed.
-    pub(super) fn swap(&self, version: Version) -> Result<(), PluginError> {
-        let version = Arc::new(version);
+    /// Makes what its tasks need to go on with another version, before anything waits for it.
+    fn ready(&self, version: Version) -> Result<Ready, PluginError> {
         let count = lock(&self.tasks).values().filter_map(|held| held.worker).collect::<BTreeSet<_>>().len();
-        // Before anything waits for them.
-        let mut plugins = (0..count).map(|_| (version.open)()).collect::<Result<Vec<_>, _>>()?;
+        let plugins = (0..count).map(|_| (version.open)()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Ready { version: Arc::new(version), plugins })
+    }
+
+    /// Has all its tasks go on with another version, each after the epoch at hand.
+    fn swap(&self, Ready { version, mut plugins }: Ready) {
         // No task starts meanwhile.
         let tasks = lock(&self.tasks);
         *lock(&self.version) = Arc::clone(&version);
@@ -139,7 +160,6 @@ impl Running {
         for (worker, partitions) in of_worker {
             self.around.workers[worker].swap(partitions, Arc::clone(&version), plugins.pop());
         }
-        Ok(())
     }
 
     /// Whether it has nothing more to do: failed, or caught up.
@@ -343,7 +363,7 @@ impl Running {
             pause: FIRST_PAUSE,
             began_at: i64::MAX,
         });
-        tracing::warn!(pipeline = self.name(), %partition, reason, pause = ?held.pause, "not claimed; trying again");
+        tracing::warn!(pipeline = self.name(), %partition, reason, pause = ?held.pause, "not started; trying again");
         held.again = Some(Instant::now() + held.pause);
         held.pause = (held.pause * 2).min(LONGEST_PAUSE);
     }
@@ -362,7 +382,9 @@ impl Owner for Running {
             match log {
                 Ok((log, state)) => match self.start(queue, log, state) {
                     Ok(offset) => starts.push((partition, offset)),
-                    Err(error) => self.fail(error.to_string()),
+                    Err(TaskError::Fatal(reason)) => self.fail(reason),
+                    // The next one begins with the version that is live then.
+                    Err(error) => self.try_again(partition, &error.to_string()),
                 },
                 Err(error) if error.may_pass() => self.try_again(partition, &error.to_string()),
                 Err(error) => self.fail(format!("{partition}: {error}")),

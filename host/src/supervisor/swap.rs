@@ -1,8 +1,9 @@
 //! Pipelines that come, go, and change while the others run.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::running::swap_all;
 use super::{Running, StartError, Supervisor, connect, plan};
 use crate::batch::Rows;
 use crate::pipeline::Pipeline;
@@ -51,7 +52,7 @@ impl Supervisor {
         }
         let parts = connect::connect(pipeline, &self.around)?;
         // Whoever stops all comes before, or finds these here: no task is left to workers that have ended.
-        let mut running = self.running();
+        let mut pipelines = self.pipelines();
         if self.is_stopping() {
             return Ok(());
         }
@@ -59,16 +60,32 @@ impl Supervisor {
             let of = |source| StartError::Source { pipeline: part.name().to_owned(), source };
             part.join().map_err(of)?;
         }
-        running.extend(parts);
+        pipelines.running.extend(parts);
+        pipelines.coming.remove(pipeline.name());
         Ok(())
     }
 
     /// Has a pipeline commit what it has, leave its group and go. Blocks until it has.
     pub fn remove(&self, name: &str) {
+        self.end(name);
+        self.pipelines().coming.remove(name);
+    }
+
+    /// Has a pipeline end in order and begin again. Where it can't, it is waited for until it is added, or removed.
+    ///
+    /// # Errors
+    /// As [`Supervisor::add`].
+    pub fn restart(&self, pipeline: &Arc<Pipeline>) -> Result<(), StartError> {
+        self.pipelines().coming.insert(pipeline.name().to_owned());
+        self.end(pipeline.name());
+        self.add(pipeline)
+    }
+
+    fn end(&self, name: &str) {
         for part in self.parts(name) {
             part.stop();
         }
-        self.running().retain(|part| part.name() != name);
+        self.pipelines().running.retain(|part| part.name() != name);
     }
 
     /// Has a pipeline go on with another version of itself: each task after its epoch at hand. With `limits` it is on probation, and
@@ -84,15 +101,12 @@ impl Supervisor {
         limits: Option<ProbationLimits>,
         goes_back: bool,
     ) -> Result<(), SwapError> {
-        let failure = Arc::new(OnceLock::new());
-        for (part, version) in self.parts(pipeline.name()).iter().zip(self.next(pipeline, goes_back)?) {
-            let version = match limits {
-                Some(limits) => version.on_probation(&part.version(), limits, &failure),
-                None => version,
-            };
-            part.swap(version)?;
-        }
-        Ok(())
+        let (parts, trial) = (self.parts(pipeline.name()), Arc::default());
+        let versions = parts.iter().zip(self.next(pipeline, goes_back)?).map(|(part, version)| match limits {
+            Some(limits) => version.on_probation(&part.version(), limits, &trial),
+            None => version,
+        });
+        Ok(swap_all(&parts, versions)?)
     }
 
     /// Has a pipeline go on with itself on probation, from which it goes back to the version `before`.
@@ -105,12 +119,10 @@ impl Supervisor {
         before: &Arc<Pipeline>,
         limits: ProbationLimits,
     ) -> Result<(), SwapError> {
-        let failure = Arc::new(OnceLock::new());
+        let (parts, trial) = (self.parts(pipeline.name()), Arc::default());
         let versions = self.next(pipeline, false)?.into_iter().zip(self.next(before, true)?);
-        for (part, (version, back)) in self.parts(pipeline.name()).iter().zip(versions) {
-            part.swap(version.on_probation(&Arc::new(back), limits, &failure))?;
-        }
-        Ok(())
+        let versions = versions.map(|(version, back)| version.on_probation(&Arc::new(back), limits, &trial));
+        Ok(swap_all(&parts, versions)?)
     }
 
     /// Another version of a pipeline, for each of its parts.
@@ -144,7 +156,7 @@ impl Supervisor {
     }
 
     fn parts(&self, name: &str) -> Vec<Arc<Running>> {
-        self.running().iter().filter(|part| part.name() == name).map(Arc::clone).collect()
+        self.pipelines().running.iter().filter(|part| part.name() == name).map(Arc::clone).collect()
     }
 }
 

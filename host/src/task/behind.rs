@@ -50,6 +50,7 @@ impl Task {
             match chunk.content {
                 Content::None => groups.hear(&chunk.heading),
                 Content::States(states) => {
+                    self.version.begin();
                     let merged = groups.merge(&states, aggregate, now, &self.metrics);
                     merged.map_err(|reason| self.version.ends(at(&reason)))?;
                 }

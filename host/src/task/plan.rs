@@ -82,6 +82,13 @@ pub struct AggregatePlan {
     pub allow_dropped: bool,
 }
 
+impl AggregatePlan {
+    /// Whether its plugin is given the rows: before an exchange that they go through as they are it is not.
+    pub(super) fn folds(&self) -> bool {
+        self.exchange.as_ref().is_none_or(|(side, exchange)| *side == Side::Behind || exchange.sends_states)
+    }
+}
+
 /// Opens the plugin that rows are folded by.
 #[derive(Clone)]
 pub struct OpenAggregate {

@@ -72,7 +72,7 @@ impl Task {
     /// the task goes on with what it has.
     pub(super) fn turn(&mut self, plugins: &mut Plugins) -> Result<Turn, TaskError> {
         if let Some(reason) = self.version.failure() {
-            return Err(TaskError::Swapped(format!("it goes back to the version before: {reason}")));
+            return Err(goes_back(reason));
         }
         let Some(next) = self.next.clone().filter(|_| !self.finishing) else { return Ok(Turn::No) };
         let is_between = self.epoch.is_empty() && self.epoch.since.is_none();
@@ -89,7 +89,7 @@ impl Task {
                 _ => Ok(Turn::Waits),
             };
         }
-        self.tools = Tools::new(&next.plan)?;
+        self.tools = Tools::new(&next.plan).map_err(|error| next.at_fault(error))?;
         if let (Some(folding), Some(plan)) = (&mut self.folding, &next.plan.aggregate) {
             folding.adopt(plan);
         }
@@ -112,18 +112,42 @@ impl Stopped {
     /// How a task ends by it, at this place.
     pub(super) fn ends(self, place: std::fmt::Arguments) -> TaskError {
         match self {
-            Self::GoesBack(reason) => TaskError::Swapped(format!("it goes back to the version before: {reason}")),
+            Self::GoesBack(reason) => goes_back(&reason),
             Self::Chain(error) => TaskError::Fatal(format!("{place}: {error}")),
         }
     }
 }
 
+/// How a task ends whose version has failed.
+fn goes_back(reason: &str) -> TaskError {
+    TaskError::Swapped(format!("it goes back to the version before: {reason}"))
+}
+
 impl Version {
+    /// Before an epoch of it is decided.
+    ///
+    /// # Errors
+    /// It must not be: it has failed, and its tasks go back.
+    pub(super) fn commits(&self) -> Result<(), TaskError> {
+        match &self.probation {
+            Some(probation) if !probation.commits() => Err(goes_back(self.failure().unwrap_or_default())),
+            _ => Ok(()),
+        }
+    }
+
     /// How a task ends by what is not a matter of one batch: on probation the version is at fault.
-    pub(super) fn ends(&self, reason: String) -> TaskError {
+    pub(crate) fn ends(&self, reason: String) -> TaskError {
         match self.fail(reason.clone()) {
-            Some(reason) => TaskError::Swapped(format!("it goes back to the version before: {reason}")),
+            Some(reason) => goes_back(&reason),
             None => TaskError::Fatal(reason),
+        }
+    }
+
+    /// The same where a task can't begin with it.
+    pub(super) fn at_fault(&self, error: TaskError) -> TaskError {
+        match error {
+            TaskError::Fatal(reason) => self.ends(reason),
+            other => other,
         }
     }
 }

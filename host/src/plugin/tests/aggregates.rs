@@ -201,6 +201,11 @@ fn an_instance_goes_on_after_an_error_and_is_replaced_after_nonsense() {
     assert_eq!(first("unreachable"), [false; 3]);
 }
 
+/// One that keeps rows of [`schema`] by their station as they came, but for code of the test's own.
+pub(crate) fn keeping(keep_with: Keep) -> Result<Aggregate, PluginError> {
+    open_aggregate(&keep(keep_with), &limits())
+}
+
 /// An aggregate of groups as [`groups_schema`] has them, whose answers begin with the time of the call as `passengers`, in
 /// nanoseconds.
 pub(crate) fn telling_time() -> Aggregate {
