@@ -16,7 +16,7 @@ use crate::batch::MemoryMessages;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::plugin::BatchTime;
-use crate::reload::sample::sample;
+use crate::reload::sample::{self, sample};
 
 /// Editors write several files, or one several times.
 const SETTLING: Duration = Duration::from_millis(150);
@@ -217,7 +217,7 @@ fn alone(args: &DevArgs, config: &Config, content: &[u8], artifact: &Path) -> Re
     }
     // What the pipeline has now, if it can be opened.
     let before = Pipeline::open(&args.pipeline, options, &engine, &config.base).ok();
-    let sampled = sample(&pipeline, before.as_ref(), &decoded, BatchTime::default(), SHOWN)?;
+    let sampled = sample(&pipeline, before.as_ref(), &decoded, BatchTime::default(), SHOWN, sample::TIME_LIMIT)?;
     serde_json::to_value(sampled).map_err(|error| error.to_string())
 }
 

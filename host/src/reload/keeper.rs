@@ -10,7 +10,7 @@ use serde_json::json;
 use super::candidate::{Examined, examine};
 use super::change::{Change, changes, needs_another_host, notes_of};
 use super::history::{EVENTS, Event, History, Outcome, hex};
-use super::sample::sample;
+use super::sample::{self, sample};
 use super::{Answer, Command, Shown, Source};
 use crate::config::{self, Config, PipelineOptions, Problems};
 use crate::pipeline::{Pipeline, ask_for_newest};
@@ -103,7 +103,7 @@ impl Keeper {
                 let kept = self.kept.get(&name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
                 let newest = self.supervisor.recent(&name).pop();
                 let (rows, now) = newest.ok_or("no rows have come yet; or `shadow` says that none are kept")?;
-                let sampled = sample(&kept.live, kept.before.as_deref(), &rows, now, SAMPLED)?;
+                let sampled = sample(&kept.live, kept.before.as_deref(), &rows, now, SAMPLED, sample::TIME_LIMIT)?;
                 serde_json::to_value(sampled).map_err(|error| error.to_string())
             }
             Command::Show(name) => {
