@@ -12,11 +12,11 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::commit::Store;
+use crate::plugin::sha256;
 
 /// Events of a pipeline that are kept.
 pub(super) const EVENTS: usize = 100;
@@ -125,7 +125,7 @@ impl History {
             let kept = async {
                 let content = tokio::task::spawn_blocking(move || std::fs::read(&file)).await;
                 let content = content.map_err(|error| odd(Box::new(error)))?.map_err(|error| odd(Box::new(error)))?;
-                if hex(&content) != digest {
+                if sha256(&content) != digest {
                     return Ok(());
                 }
                 let folder = format!("_rillgate/@plugins/{pipeline}");
@@ -174,7 +174,7 @@ impl History {
         self.runtime.block_on(async {
             let path = self.path(&format!("_rillgate/@plugins/{pipeline}/{digest}.wasm"))?;
             let content = self.store.control.store.get(&path).await?.bytes().await?;
-            match hex(&content) == digest {
+            match sha256(&content) == digest {
                 true => Ok(content),
                 false => Err(odd(format!("{path} is damaged").into())),
             }
@@ -225,11 +225,6 @@ pub fn is_out(events: &[Event], plugins: &[String], config: &str) -> bool {
     let about = |event: &&Event| event.plugins == plugins && event.config == config;
     let last = events.iter().rfind(about).map(|event| event.outcome);
     matches!(last, Some(Outcome::Refused | Outcome::WentBack | Outcome::RolledBack))
-}
-
-/// SHA-256, as the digests of plugins are written.
-pub(super) fn hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn odd(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {

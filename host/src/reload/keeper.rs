@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::candidate::{Examined, examine};
 use super::change::{Change, changes, needs_another_host, notes_of};
-use super::history::{EVENTS, Event, History, Outcome, hex};
+use super::history::{EVENTS, Event, History, Outcome};
 use super::sample::{self, sample};
 use super::{Answer, Command, Shown, Source};
 use crate::config::{self, Config, PipelineOptions, Problems};
 use crate::pipeline::{Pipeline, ask_for_newest};
-use crate::plugin::Engine;
+use crate::plugin::{Engine, sha256};
 use crate::supervisor::{State, Supervisor};
 use crate::task::Version;
 
@@ -118,7 +118,7 @@ impl Keeper {
         let mut changed = Vec::new();
         for kept in self.kept.values() {
             for (file, digest) in files(kept.live.options(), &self.config.base).into_iter().zip(kept.live.digests()) {
-                if std::fs::read(&file).is_ok_and(|content| hex(&content) != digest) {
+                if std::fs::read(&file).is_ok_and(|content| sha256(&content) != digest) {
                     changed.push(file);
                 }
             }
