@@ -77,7 +77,9 @@ fn a_host_is_asked_without_a_proxy_in_between() {
     });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipelines.toml");
-    std::fs::write(&path, "kafka.\"bootstrap.servers\" = \"127.0.0.1:9\"\nstore.url = \"lake\"\n").unwrap();
+    let text = "kafka.'bootstrap.servers' = '127.0.0.1:9'\nstore.url = 'lake'\n[pipeline.p]\ntopic = 't'\n\
+         decode.format = 'json'\ncolumns.n = 'int64'\nsink.table = 'main'\n";
+    std::fs::write(&path, text).unwrap();
     let arguments = ["plan", "--host", &url, "--config", path.to_str().unwrap()];
     // Nobody listens there.
     let proxy = "http://127.0.0.1:9";
