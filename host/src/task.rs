@@ -427,13 +427,13 @@ impl Task {
 }
 
 /// Whether a table can take rows.
-fn check(writers: &[Option<TargetWriter>], table: usize, batch: &RecordBatch) -> Result<(), Refusal> {
+pub fn check(writers: &[Option<TargetWriter>], table: usize, batch: &RecordBatch) -> Result<(), Refusal> {
     let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
     writers[table].as_ref().map_or(Ok(()), |writer| writer.check(batch).map_err(refused))
 }
 
 /// The time that plugins see: of the batch's last message, so that doing it again gives the same.
-fn batch_time(messages: &KafkaMessages) -> BatchTime {
+pub fn batch_time(messages: &impl Messages) -> BatchTime {
     let last = messages.len().checked_sub(1);
     let milliseconds = last.and_then(|last| messages.timestamp_ms(last)).unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -63,6 +63,41 @@ fn operators_push_promote_and_roll_back() {
     numbers.expect_exactly_once(sent, &versions);
 }
 
+/// What is said to a host may hold its token.
+#[test]
+fn a_host_is_asked_without_a_proxy_in_between() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut line = || {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            line.trim_end().to_ascii_lowercase()
+        };
+        let request = line();
+        let headers: Vec<String> = std::iter::from_fn(|| Some(line()).filter(|line| !line.is_empty())).collect();
+        let length = headers.iter().find_map(|header| header.strip_prefix("content-length: ")).unwrap();
+        reader.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 14\r\nConnection: close\r\n\r\n{{\"changes\":[]}}").unwrap();
+        request
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipelines.toml");
+    let text = "kafka.'bootstrap.servers' = '127.0.0.1:9'\nstore.url = 'lake'\n[pipeline.p]\ntopic = 't'\n\
+         decode.format = 'json'\ncolumns.n = 'int64'\nsink.table = 'main'\n";
+    std::fs::write(&path, text).unwrap();
+    let arguments = ["plan", "--host", &url, "--config", path.to_str().unwrap()];
+    // Nobody listens there.
+    let proxy = "http://127.0.0.1:9";
+    let environment = [("HTTP_PROXY", proxy), ("http_proxy", proxy), ("NO_PROXY", ""), ("no_proxy", "")];
+    let asked = Host::start_with(&arguments, &environment).ends_within(seconds(60));
+    asked.expect_code(0).expect_output("nothing would change");
+    assert_eq!(answering.join().unwrap(), "post /api/v1/plan http/1.1");
+}
+
 /// No page in a browser gets to an operator's routes.
 #[test]
 fn a_request_without_the_operators_header_changes_nothing() {

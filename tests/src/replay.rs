@@ -249,7 +249,8 @@ fn dead_letters_go_back(format: &str) {
     assert_eq!(records.len(), 15);
     for (record, offset) in redriven(&records).into_iter().zip([3_usize, 7, 11]) {
         let mut expected = records[offset].clone();
-        let origin = format!("{}/0/{offset}", numbers.topic);
+        let timestamp = expected.timestamp_ms.unwrap();
+        let origin = format!("{}/0/{offset}@{timestamp}", numbers.topic);
         expected.headers.push(("rillgate-redriven".to_owned(), origin.into_bytes()));
         assert_eq!(*record, expected);
     }

@@ -110,7 +110,7 @@ fn open_all(
     let (mut described, mut problems) = (Vec::new(), Vec::new());
     for (name, options) in pipelines {
         match Pipeline::open(name, options, engine, base) {
-            Ok(pipeline) => match golden::check(&pipeline) {
+            Ok(pipeline) => match golden::check(&pipeline, golden::TIME_LIMIT) {
                 Ok(_) => described.push(pipeline.describe()),
                 Err(failures) => problems.extend(failures.iter().map(|failure| failed(name, failure))),
             },

@@ -1,5 +1,6 @@
 //! `rillgate dev`: a plugin is built whenever its source is saved, goes live, and shows what it does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -15,8 +16,8 @@ use super::{Exit, Say, engine, load};
 use crate::batch::MemoryMessages;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::plugin::BatchTime;
-use crate::reload::sample::sample;
+use crate::plugin::{BatchTime, sha256};
+use crate::reload::sample::{self, sample};
 
 /// Editors write several files, or one several times.
 const SETTLING: Duration = Duration::from_millis(150);
@@ -38,7 +39,7 @@ pub(super) struct DevArgs {
     /// How it is built, in that folder; `cargo build --release --target wasm32-wasip2` unless given.
     #[arg(long, value_name = "COMMAND", requires = "artifact")]
     build: Option<String>,
-    /// The component that this makes.
+    /// The component that this makes. If it is in a folder of its own within the source, what else is in there is no source either.
     #[arg(long, value_name = "FILE")]
     artifact: Option<PathBuf>,
     /// Messages to show it with, one JSON object a line, where no host runs; those of the simulated system unless given.
@@ -67,6 +68,7 @@ pub(super) fn dev(args: &DevArgs, json: bool) -> Exit {
         Err(error) => return (Exit::Environment, format!("{}: {error}", args.source.display())).say("dev"),
     };
     loop {
+        let source = Sources::of(args);
         let shown = build(args).and_then(|artifact| show(args, &config, &artifact, json));
         if let Err(reason) = &shown {
             eprintln!("{reason}");
@@ -75,26 +77,65 @@ pub(super) fn dev(args: &DevArgs, json: bool) -> Exit {
             return if shown.is_ok() { Exit::Fine } else { Exit::Failed };
         }
         eprintln!("waiting for a change in {}", args.source.display());
-        if saved.recv().is_err() {
-            return Exit::Fine;
+        // What was saved while it was built is built now, and what the build itself has written is no reason to.
+        while Sources::of(args) == source {
+            if saved.recv().is_err() {
+                return Exit::Fine;
+            }
+            while saved.recv_timeout(SETTLING).is_ok() {}
         }
-        while saved.recv_timeout(SETTLING).is_ok() {}
     }
+}
+
+/// Source files and digests of their content.
+#[derive(Debug, PartialEq)]
+struct Sources(BTreeMap<PathBuf, String>);
+
+impl Sources {
+    /// As they are now.
+    fn of(args: &DevArgs) -> Self {
+        let mut sources = Self(BTreeMap::new());
+        // While there is none it has made nothing.
+        let artifact = args.artifact.as_ref().and_then(|artifact| artifact.canonicalize().ok());
+        if let Ok(source) = args.source.canonicalize() {
+            let made = artifact.as_deref().and_then(Path::parent).filter(|made| **made != *source);
+            sources.add(&source, &source, made);
+        }
+        sources
+    }
+
+    fn add(&mut self, folder: &Path, source: &Path, made: Option<&Path>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_source = path.strip_prefix(source).is_ok_and(is_source);
+            if !is_source || made == Some(&path) {
+                continue;
+            }
+            // A link to a folder is not followed: it may lead back.
+            match entry.file_type().is_ok_and(|of| of.is_dir()) {
+                true => self.add(&path, source, made),
+                // What is gone by now is seen to be.
+                false => self.0.extend(std::fs::read(&path).ok().map(|content| (path, sha256(&content)))),
+            }
+        }
+    }
+}
+
+/// Whether a path within the source is one that people write.
+fn is_source(path: &Path) -> bool {
+    let names = || path.components().map(|part| part.as_os_str().to_string_lossy());
+    !names().any(|name| ["target", "node_modules", "__pycache__"].contains(&&*name) || name.starts_with('.'))
+        && path.extension().is_none_or(|extension| extension != "wasm" && extension != "lock")
 }
 
 /// Told of each change of a source file.
 fn watch(source: &Path) -> notify::Result<(impl Watcher, Receiver<()>)> {
     let (tell, told) = channel();
-    let is_source = |path: &PathBuf| {
-        let names = || path.components().map(|part| part.as_os_str().to_string_lossy());
-        !names().any(|name| name == "target" || name == "node_modules" || name.starts_with('.'))
-            && path.extension().is_none_or(|extension| extension != "wasm" && extension != "lock")
-    };
     let source = source.canonicalize().map_err(notify::Error::io)?;
     let base = source.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let is_change = event.is_ok_and(|event| {
-            let inside = |path: &PathBuf| path.strip_prefix(&base).is_ok_and(|path| is_source(&path.to_owned()));
+            let inside = |path: &PathBuf| path.strip_prefix(&base).is_ok_and(is_source);
             !event.kind.is_access() && event.paths.iter().any(inside)
         });
         if is_change {
@@ -165,7 +206,12 @@ fn show(args: &DevArgs, config: &Config, artifact: &Path, json: bool) -> Result<
     let content = std::fs::read(artifact).map_err(|error| format!("{}: {error}", artifact.display()))?;
     let name = &args.pipeline;
     let host: Host = args.host.of(config);
-    let shown = match host.ask(&format!("pipelines/{name}/plugins/{}", args.index), Some(content.clone())) {
+    let asked = match args.host.unheard() {
+        None => host.ask(&format!("pipelines/{name}/plugins/{}", args.index), Some(content.clone())),
+        // Where no host runs it is this process that does.
+        Some(unheard) => host.ask(&format!("pipelines/{name}/versions"), None).and(Err((Exit::BadInput, unheard))),
+    };
+    let shown = match asked {
         Ok(answer) => {
             for (pipeline, outcome) in answer["pipelines"].as_object().into_iter().flatten() {
                 match outcome["refused"].as_str() {
@@ -217,7 +263,7 @@ fn alone(args: &DevArgs, config: &Config, content: &[u8], artifact: &Path) -> Re
     }
     // What the pipeline has now, if it can be opened.
     let before = Pipeline::open(&args.pipeline, options, &engine, &config.base).ok();
-    let sampled = sample(&pipeline, before.as_ref(), &decoded, BatchTime::default(), SHOWN)?;
+    let sampled = sample(&pipeline, before.as_ref(), &decoded, BatchTime::default(), SHOWN, sample::TIME_LIMIT)?;
     serde_json::to_value(sampled).map_err(|error| error.to_string())
 }
 
@@ -259,5 +305,51 @@ fn print_made(made: &Value, sign: char) {
         Some(reason) => println!("    {sign} dead letter: {reason}"),
         None if outputs.is_none_or(serde_json::Map::is_empty) => println!("    {sign} nothing"),
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        dev: DevArgs,
+    }
+
+    #[test]
+    fn what_a_build_writes_is_no_change_and_what_people_write_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, content: &str| {
+            std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+            std::fs::write(path(name), content).unwrap();
+        };
+        let args = |artifact: &str| {
+            let artifact = path(artifact);
+            let [source, artifact] = [folder.path(), &artifact].map(|path| path.to_str().unwrap().to_owned());
+            let given = ["dev", "p", &source, "--build", "make", "--artifact", &artifact];
+            Arguments::parse_from(given).dev
+        };
+        write("plugin.py", "a");
+        write("deep/b.py", "b");
+        let dev = args("dist/x.wasm");
+        let before = Sources::of(&dev);
+        for made in ["dist/x.wasm", "dist/log.txt", "__pycache__/plugin.pyc", "deep/__pycache__/b.pyc", "x.wasm"] {
+            write(made, "made");
+        }
+        // A formatter that finds nothing to do.
+        write("plugin.py", "a");
+        assert_eq!(Sources::of(&dev), before);
+        for (name, content) in [("deep/b.py", "c"), ("new.py", "")] {
+            let before = Sources::of(&dev);
+            write(name, content);
+            assert_ne!(Sources::of(&dev), before, "{name}");
+        }
+        // Beside the source itself nothing is left out but the component.
+        assert!(Sources::of(&args("x.wasm")).0.contains_key(&path("plugin.py").canonicalize().unwrap()));
     }
 }

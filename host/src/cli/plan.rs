@@ -37,7 +37,23 @@ impl HostArgs {
 
     /// The host of the configuration that is given.
     pub(super) fn load(&self, json: bool) -> Result<Host, Exit> {
-        load(&self.config, json).map(|config| self.of(&config))
+        match self.unheard() {
+            Some(unheard) => Err((Exit::BadInput, unheard).say("rillgate")),
+            None => load(&self.config, json).map(|config| self.of(&config)),
+        }
+    }
+
+    /// Why the host would not do what the command line says, if it says what only this process would know.
+    pub(super) fn unheard(&self) -> Option<String> {
+        let ConfigArgs { overrides, only, .. } = &self.config;
+        // Where the host is, and its token.
+        let is_of_host = |value: &String| value.trim_start().starts_with("http.");
+        let argument = match (overrides.iter().find(|value| !is_of_host(value)), only.first()) {
+            (Some(value), _) => format!("--set {value}"),
+            (None, Some(prefix)) => format!("--only {prefix}"),
+            (None, None) => return None,
+        };
+        Some(format!("the host that does the work doesn't hear `{argument}`: write it in its file, or start it so"))
     }
 }
 
@@ -47,7 +63,8 @@ impl Host {
         let Self { base, token } = self;
         let url = format!("{base}/api/v1/{path}");
         let asked = async {
-            let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+            // The token is for the host, and for no proxy on the way.
+            let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
             let request = match body {
                 Some(body) => client.post(&url).body(body),
                 None => client.get(&url),
@@ -95,4 +112,24 @@ pub(super) fn plan(args: &HostArgs, json: bool) -> Exit {
         println!("nothing would change");
     }
     Exit::Fine
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_the_host_would_not_hear_is_refused() {
+        let unheard = |set: &[&str], only: &[&str]| {
+            let [overrides, only] = [set, only].map(|all| all.iter().map(|one| (*one).to_owned()).collect());
+            let config = ConfigArgs { config: PathBuf::from("pipelines.toml"), overrides, only };
+            HostArgs { config, host: None }.unheard()
+        };
+        assert_eq!(unheard(&["http.listen=127.0.0.1:1", "http.token=secret"], &[]), None);
+        let refused = unheard(&["http.token=secret", "pipeline.a.sink.every=1s"], &["a"]).unwrap();
+        assert!(refused.contains("doesn't hear `--set pipeline.a.sink.every=1s`"), "{refused}");
+        assert!(unheard(&[], &["mta"]).unwrap().contains("`--only mta`"));
+    }
 }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::encode::json_lines;
 use crate::plugin::{Call, Kind};
 use crate::registry::Registry;
-use crate::replay::{self, Again, Answer, Redriven, Verdict, call_again, is_origin, redrive};
+use crate::replay::{self, Again, Answer, Redriven, Verdict, call_again, redrive, sent_back};
 use crate::sink::RawProducer;
 use crate::task::Failure;
 
@@ -235,7 +235,7 @@ fn dead_letters(args: &ReplayArgs, name: &str, json: bool) -> Result<Exit, Exit>
     if producer.is_some() {
         // Those that were sent back and became dead letters again say which they were.
         for file in &files {
-            read(file)?.iter().filter_map(is_origin).for_each(|origin| redriven.add(origin));
+            read(file)?.iter().filter_map(sent_back).for_each(|origin| redriven.add(origin));
         }
     }
     let is_seen = std::io::stderr().is_terminal();

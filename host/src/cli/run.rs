@@ -107,9 +107,8 @@ async fn reload_on_signal(reload: Arc<Reload>) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
-        let reload = Arc::clone(&reload);
         // What is wrong has been logged.
-        let _ = tokio::task::spawn_blocking(move || reload.ask(reload::Command::Reload)).await;
+        let _ = reload.ask(reload::Command::Reload).await;
     }
 }
 

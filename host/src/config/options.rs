@@ -11,7 +11,6 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::Deserializer;
-use sha2::{Digest, Sha256};
 
 use super::aggregate::AggregateOptions;
 use super::secret::{MASK, is_secret};
@@ -20,7 +19,7 @@ use super::swap::SwapOptions;
 use super::units::Text;
 use crate::decode::{ColumnOptions, DecodeOptions};
 use crate::encode::DeadLetterFormat;
-use crate::plugin::Limits;
+use crate::plugin::{Limits, sha256};
 
 /// Names and values, in the order of the file. Printing it masks what looks secret.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -154,7 +153,7 @@ pub struct PipelineOptions {
 impl PipelineOptions {
     /// SHA-256 of what is configured, in hex, for lineage. Secrets don't go into it.
     pub fn digest(&self) -> String {
-        Sha256::digest(format!("{self:?}")).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(format!("{self:?}").as_bytes())
     }
 
     /// Every sink with its name for people and its path below the pipeline: `sink`, `outputs.late`.

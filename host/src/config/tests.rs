@@ -102,6 +102,7 @@ sink = {{ table = 'a', format = 'csv', max_open_files = 'x', rows = 0, every = '
 max_batch_rows = 0
 log_retention = '119m'
 start = 'yesterday'
+swap = {{ probation = '300000000000years' }}
 aggregat = {{ plugin = 'x' }}
 "
     );
@@ -125,7 +126,8 @@ aggregat = {{ plugin = 'x' }}
             "13:18 pipeline.p.max_batch_rows: must be between 1 and 1000000",
             "14:17 pipeline.p.log_retention: must be at least \"3h\"",
             "15:9 pipeline.p.start: expected \"earliest\", \"latest\" or a time like \"2026-01-31T06:00:00Z\", found the string \"yesterday\"",
-            "16:1 pipeline.p.aggregat: unknown key `aggregat`",
+            "16:22 pipeline.p.swap.probation: must be at most \"10000days\"",
+            "17:1 pipeline.p.aggregat: unknown key `aggregat`",
         ],
     );
 }

@@ -12,6 +12,8 @@ const MIN_EVERY: Duration = Duration::from_millis(100);
 const MIN_LOG_RETENTION: Duration = Duration::from_secs(3 * 3600);
 /// Whoever is idle for less is just slow; and the broker is asked each time.
 const MIN_IDLE: Duration = Duration::from_secs(1);
+/// The longest time of all: clocks can't count on from now for as long as a duration can say. It is 10,000 days.
+const MAX_TIME: Duration = Duration::from_secs(10_000 * 24 * 3600);
 /// More rows than this in a batch gain nothing and need memory in the plugin.
 const MAX_BATCH_ROWS: u64 = 1_000_000;
 
@@ -50,6 +52,9 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D, min: Duration) -> Result
     if time < min {
         let min = humantime::format_duration(min);
         return Err(de::Error::custom(format_args!("must be at least \"{min}\"")));
+    }
+    if time > MAX_TIME {
+        return Err(de::Error::custom(format_args!("must be at most \"{}days\"", MAX_TIME.as_secs() / (24 * 3600))));
     }
     Ok(time)
 }

@@ -90,12 +90,11 @@ async fn reload_all(Shared(admin): Shared<Admin>) -> Response {
     ask(admin, Command::Reload).await
 }
 
-/// Asks the thread that does it, off those that serve.
+/// Asks the thread that does it. Nothing is blocked by waiting for that: uploads and commits need the same threads.
 async fn ask(admin: Admin, command: Command) -> Response {
-    match tokio::task::spawn_blocking(move || admin.reload.ask(command)).await {
-        Ok(Ok(answer)) => Json(answer).into_response(),
-        Ok(Err(reason)) => (StatusCode::CONFLICT, Json(json!({ "error": reason }))).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": error.to_string() }))).into_response(),
+    match admin.reload.ask(command).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(reason) => (StatusCode::CONFLICT, Json(json!({ "error": reason }))).into_response(),
     }
 }
 
@@ -158,6 +157,25 @@ mod tests {
         assert!(asked(&options, &[("host", "localhost")]).unwrap_err().contains("x-rillgate"));
         let open = HttpOptions { listen: "0.0.0.0:9464".parse().unwrap(), ..options };
         assert!(asked(&open, &[("x-rillgate", "1"), ("host", "localhost")]).unwrap_err().contains("token"));
+    }
+
+    /// All wait at once, and something else still gets a thread of those that may block.
+    #[test]
+    fn waiting_for_an_answer_holds_no_thread() {
+        const ASKED: usize = 8;
+        let (reload, inbox) = Reload::without_thread();
+        let admin = Admin { reload: Arc::new(reload), options: HttpOptions::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let answers = (0..ASKED).map(|_| ask(admin.clone(), Command::Reload));
+        let answered = std::thread::spawn(move || {
+            // `Err`: not all of them come.
+            let next = || inbox.recv_timeout(std::time::Duration::from_secs(10));
+            let all: Result<Vec<_>, _> = (0..ASKED).map(|_| next()).collect();
+            all.map(|all| all.into_iter().for_each(|(_, tell)| tell.send(Ok(json!({}))).unwrap()))
+        });
+        let statuses = runtime.block_on(futures::future::join_all(answers)).into_iter().map(|answer| answer.status());
+        assert_eq!(statuses.collect::<Vec<_>>(), [StatusCode::OK; ASKED]);
+        answered.join().unwrap().unwrap();
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Engine {
 
     fn load_binary(&self, path: &Path, file: &[u8]) -> Result<Arc<Plugin>, String> {
         check_format(file)?;
-        let digest: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = sha256(file);
         let component = match self.cached(&digest) {
             Some(component) => component,
             None => {
@@ -120,6 +120,11 @@ impl Engine {
 }
 
 /// Refuses what is no component, by its first bytes.
+/// SHA-256 in hex: what plugins and configurations are known by.
+pub fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn check_format(file: &[u8]) -> Result<(), String> {
     let text = file.trim_ascii_start();
     Err(match file {

@@ -41,7 +41,7 @@ pub use failed::{Call, Columns, FailedCall};
 pub use inspect::{InspectedColumn, InspectedTable, Inspection, inspect, inspect_aggregate, inspect_transform};
 pub use instance::BatchTime;
 pub use limits::Limits;
-pub use load::{Kind, Plugin};
+pub use load::{Kind, Plugin, sha256};
 pub use returned::{Applied, Updated};
 pub use tables::{MAIN, Table};
 pub use transform::Transform;

@@ -32,7 +32,7 @@ pub fn examine(live: &Pipeline, candidate: &Pipeline, recent: &[(Rows, BatchTime
         return examined;
     }
     examined.against.extend(outputs(live, candidate));
-    match golden::check(candidate) {
+    match golden::check(candidate, golden::TIME_LIMIT) {
         Ok(0) => {}
         Ok(count) => tracing::info!(pipeline = candidate.name(), count, "the plugins' own cases passed"),
         Err(failures) => examined.against.extend(failures.iter().map(ToString::to_string)),

@@ -6,6 +6,7 @@ mod case;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::not_distinct;
@@ -17,6 +18,9 @@ use crate::batch::{RecordBatch, Rejection, SchemaRef};
 use crate::pipeline::{AggregateStep, LATE, Pipeline};
 use crate::plugin::{Aggregate, BatchTime, MAIN, Plugin, PluginError, Refusal, Step, Table, Transform};
 use crate::window::group_schema;
+
+/// How long the cases of all plugins of a pipeline may take. What a plugin is doing by then it may end, within its own limit.
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A plugin that doesn't do what a case beside it says, or cases that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,20 +40,28 @@ impl fmt::Display for Failure {
 /// Runs the cases of all plugins of a pipeline, in the columns and with the settings that they have there; returns how many there are.
 ///
 /// # Errors
-/// Every case that fails, each with the first difference.
-pub fn check(pipeline: &Pipeline) -> Result<usize, Vec<Failure>> {
+/// Every case that fails, each with the first difference; and that time was up, if it was.
+pub fn check(pipeline: &Pipeline, time_limit: Duration) -> Result<usize, Vec<Failure>> {
     // Plugins log within it.
     let _named = tracing::info_span!("cases", pipeline = pipeline.name()).entered();
+    let deadline = Instant::now() + time_limit;
     let (mut count, mut failures) = (0, Vec::new());
     let mut run = |at: String, plugin: &Plugin, case: &mut dyn FnMut(&Case) -> Result<(), String>| {
         let path = plugin.path.display();
         match case::read(&plugin.path) {
             Ok(cases) => {
                 count += cases.len();
-                failures.extend(cases.iter().filter_map(|each| {
-                    let message = format!("{path}: case `{}`: {}", each.name, case(each).err()?);
-                    Some(Failure { at: at.clone(), message })
-                }));
+                for (index, each) in cases.iter().enumerate() {
+                    if Instant::now() >= deadline {
+                        let message = format!("{path}: time was up after {index} of {} cases", cases.len());
+                        failures.push(Failure { at, message });
+                        break;
+                    }
+                    if let Err(reason) = case(each) {
+                        let message = format!("{path}: case `{}`: {reason}", each.name);
+                        failures.push(Failure { at: at.clone(), message });
+                    }
+                }
             }
             Err(message) => failures.push(Failure { at, message }),
         }
@@ -64,7 +76,7 @@ pub fn check(pipeline: &Pipeline) -> Result<usize, Vec<Failure>> {
         }
     }
     if let Some(step) = pipeline.aggregate() {
-        run("aggregate".to_owned(), &step.step.plugin, &mut |case| aggregate(step, case));
+        run("aggregate".to_owned(), &step.step.plugin, &mut |case| aggregate(step, case, deadline));
     }
     if failures.is_empty() { Ok(count) } else { Err(failures) }
 }
@@ -83,7 +95,7 @@ fn transform(step: &Step, columns: &SchemaRef, case: &Case) -> Result<(), String
     compare(case, opened.tables(), &applied.batches)
 }
 
-fn aggregate(step: &AggregateStep, case: &Case) -> Result<(), String> {
+fn aggregate(step: &AggregateStep, case: &Case, deadline: Instant) -> Result<(), String> {
     let AggregateStep { step, window, rows, .. } = step;
     let rows = case.columns(rows)?;
     let settings = case.settings(&step.settings);
@@ -101,6 +113,9 @@ fn aggregate(step: &AggregateStep, case: &Case) -> Result<(), String> {
         Err(Refusal::Row { .. }) => {
             groups = none()?;
             for index in 0..input.num_rows() {
+                if Instant::now() >= deadline {
+                    return Err(format!("time was up after {index} of {} rows", input.num_rows()));
+                }
                 match groups.fold(&input.slice(index, 1), &mut opened, BatchTime::default()) {
                     Ok(folded) => late.extend(folded.late),
                     Err(Refusal::Row { reason, .. }) => rejected.push(Rejection { row: index as u32, reason }),

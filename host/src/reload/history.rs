@@ -13,11 +13,11 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::commit::Store;
+use crate::plugin::sha256;
 
 /// Events of a pipeline that are kept.
 pub(super) const EVENTS: usize = 100;
@@ -138,7 +138,7 @@ impl History {
                 }
                 let content = tokio::task::spawn_blocking(move || std::fs::read(&file)).await;
                 let content = content.map_err(|error| odd(Box::new(error)))?.map_err(|error| odd(Box::new(error)))?;
-                if hex(&content) != digest {
+                if sha256(&content) != digest {
                     return Ok(());
                 }
                 match this.store.control.store.put_opts(&path, content.into(), PutMode::Create.into()).await {
@@ -186,7 +186,7 @@ impl History {
         self.runtime.block_on(async {
             let path = self.path(&format!("_rillgate/@plugins/{pipeline}/{digest}.wasm"))?;
             let content = self.store.control.store.get(&path).await?.bytes().await?;
-            match hex(&content) == digest {
+            match sha256(&content) == digest {
                 true => Ok(content),
                 false => Err(odd(format!("{path} is damaged").into())),
             }
@@ -279,11 +279,6 @@ pub fn goes_back_to<'a>(events: &'a [Event], plugins: &[String], config: &str) -
     let is_live = events.last().is_some_and(|event| event.live == plugins);
     let last = events.iter().rfind(|event| event.plugins == plugins && event.config == config)?;
     last.goes_back_to.as_deref().filter(|_| is_live)
-}
-
-/// SHA-256, as the digests of plugins are written.
-pub(super) fn hex(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn odd(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {

@@ -8,13 +8,13 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::change::{Change, changes};
-use super::history::{EVENTS, Event, History, Outcome, goes_back_to, hex};
-use super::sample::sample;
+use super::history::{EVENTS, Event, History, Outcome, goes_back_to};
+use super::sample::{self, sample};
 use super::start::begin_with;
 use super::{Answer, Command, Shown, Source};
 use crate::config::{self, Config, PipelineOptions};
 use crate::pipeline::Pipeline;
-use crate::plugin::Engine;
+use crate::plugin::{Engine, sha256};
 use crate::supervisor::{State, Supervisor};
 use crate::task::Version;
 
@@ -109,7 +109,7 @@ impl Keeper {
                 let kept = self.kept.get(&name).ok_or_else(|| format!("no pipeline `{name}` runs here"))?;
                 let newest = self.supervisor.recent(&name).pop();
                 let (rows, now) = newest.ok_or("no rows have come yet; or `shadow` says that none are kept")?;
-                let sampled = sample(&kept.live, kept.before.as_deref(), &rows, now, SAMPLED)?;
+                let sampled = sample(&kept.live, kept.before.as_deref(), &rows, now, SAMPLED, sample::TIME_LIMIT)?;
                 serde_json::to_value(sampled).map_err(|error| error.to_string())
             }
             Command::Show(name) => {
@@ -124,7 +124,7 @@ impl Keeper {
         let mut changed = Vec::new();
         for kept in self.kept.values() {
             for (file, digest) in files(kept.live.options(), &self.config.base).into_iter().zip(kept.live.digests()) {
-                if std::fs::read(&file).is_ok_and(|content| hex(&content) != digest) {
+                if std::fs::read(&file).is_ok_and(|content| sha256(&content) != digest) {
                     changed.push(file);
                 }
             }

@@ -38,6 +38,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
@@ -86,6 +87,9 @@ pub enum Command {
 /// What becomes of it: words for people, and what there is beside.
 pub type Answer = Result<serde_json::Value, String>;
 
+/// It, and who is told of it.
+type Asked = (Command, oneshot::Sender<Answer>);
+
 /// What there is of a pipeline.
 #[derive(Debug, Clone, Serialize)]
 pub struct Shown {
@@ -103,7 +107,7 @@ pub struct Shown {
 
 /// The thread that keeps the pipelines what the files say. Ends when the supervisor stops.
 pub struct Reload {
-    commands: Sender<(Command, Sender<Answer>)>,
+    commands: Sender<Asked>,
     waker: watch::Waker,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -131,13 +135,23 @@ impl Reload {
         Ok(Self { commands, waker, thread: std::sync::Mutex::new(Some(thread)) })
     }
 
-    /// Has something done; blocks until it is.
-    pub fn ask(&self, command: Command) -> Answer {
+    /// Has something done, once all that was asked for before is.
+    ///
+    /// # Errors
+    /// Why it isn't done.
+    pub async fn ask(&self, command: Command) -> Answer {
         let ended = || "the host is stopping".to_owned();
-        let (tell, answer) = channel();
+        let (tell, answer) = oneshot::channel();
         self.commands.send((command, tell)).map_err(|_| ended())?;
         self.waker.wake();
-        answer.recv().map_err(|_| ended())?
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// One without a thread, whose commands come out elsewhere.
+    #[cfg(test)]
+    pub(crate) fn without_thread() -> (Self, Receiver<Asked>) {
+        let (commands, inbox) = channel();
+        (Self { commands, waker: watch::Watcher::new([]).waker(), thread: std::sync::Mutex::new(None) }, inbox)
     }
 
     /// Waits for the thread to end, which it does once the supervisor stops.
@@ -150,16 +164,20 @@ impl Reload {
     }
 }
 
-fn run(keeper: &mut keeper::Keeper, mut watcher: watch::Watcher, inbox: &Receiver<(Command, Sender<Answer>)>) {
+fn run(keeper: &mut keeper::Keeper, mut watcher: watch::Watcher, inbox: &Receiver<Asked>) {
     watcher.set(keeper.watched());
     keeper.look_again();
     while !keeper.is_over() {
         let changed = watcher.wait(TICK);
         let mut is_new = !changed.is_empty();
-        while let Ok((command, tell)) = inbox.try_recv() {
+        while !keeper.is_over()
+            && let Ok((command, tell)) = inbox.try_recv()
+        {
             // Who asked may have gone.
             let _ = tell.send(keeper.obey(command));
             is_new = true;
+            // However much is asked, a version that fails goes back.
+            keeper.look_after();
         }
         if !changed.is_empty() {
             keeper.files_changed(&changed);

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use super::compare::TableComparison;
 use super::groups::Groups;
 use super::report::{Ran, Report};
-use crate::batch::{RecordBatch, Rejection, Rows, Schema, SchemaRef};
+use crate::batch::{RecordBatch, Rows, Schema, SchemaRef};
 use crate::encode::TargetWriter;
 use crate::metrics::cpu_time;
 use crate::pipeline::{Pipeline, PipelineTable};
-use crate::plugin::{BatchTime, Plugins, Refusal};
+use crate::plugin::{BatchTime, Plugins};
+use crate::task::check;
 
 /// How long a shadow run may take. What a plugin is doing by then it may end, within its own limit.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -129,10 +130,7 @@ impl Version {
         let (groups, writers) = (&mut self.groups, &self.writers);
         let mut take = |table: usize, batch: &RecordBatch| match (table, &mut *groups, &mut *aggregate) {
             (0, Some(groups), Some(aggregate)) => groups.fold(batch, aggregate, now).map(drop),
-            _ => writers[table].as_ref().map_or(Ok(()), |writer| {
-                let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
-                writer.check(batch).map_err(refused)
-            }),
+            _ => check(writers, table, batch),
         };
         let mut dead = Vec::new();
         let began = cpu_time();

@@ -1,7 +1,6 @@
 //! Dead letters on the way that records take: decoded, through the plugins, up to what would take their rows.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 
@@ -10,9 +9,9 @@ use crate::batch::Rejection;
 use crate::decode::Decoder;
 use crate::encode::TargetWriter;
 use crate::pipeline::{AggregateStep, Pipeline};
-use crate::plugin::{BatchTime, ChainError, Dead, Plugins, Refusal};
+use crate::plugin::{ChainError, Dead, Plugins};
 use crate::registry::Registry;
-use crate::task::{PluginFold, refusal};
+use crate::task::{PluginFold, batch_time, check, refusal};
 use crate::window::Aggregation;
 
 /// A pipeline that dead letters are put to the test by, one at a time.
@@ -85,7 +84,7 @@ impl Again {
         if let Some(Rejection { reason, .. }) = decoded.rejected.into_iter().next() {
             return Ok(Verdict::Fails { stage: "decode".to_owned(), reason });
         }
-        let now = batch_time(letter);
+        let now = batch_time(&messages);
         let groups = |step: &AggregateStep| Aggregation::new(&step.window, &step.rows, &step.state);
         let mut groups = self.aggregate.as_ref().map(groups).transpose().map_err(|error| error.to_string())?;
         let (writers, aggregate) = (&self.writers, &mut self.plugins.aggregate);
@@ -94,10 +93,7 @@ impl Again {
                 Ok(_) => Ok(()),
                 Err(refused) => Err(refusal(refused, plugin)),
             },
-            _ => writers[table].as_ref().map_or(Ok(()), |writer| {
-                let refused = |Rejection { reason, .. }| Refusal::Row { stage: "sink", reason, plugin: None };
-                writer.check(batch).map_err(refused)
-            }),
+            _ => check(writers, table, batch),
         };
         let mut dead = Vec::new();
         match self.plugins.chain.apply(&decoded.rows, now, &mut take, &mut dead) {
@@ -110,13 +106,4 @@ impl Again {
             Err(error) => Err(error.to_string()),
         }
     }
-}
-
-/// As a batch of this message alone has it.
-fn batch_time(letter: &Letter) -> BatchTime {
-    let timestamp_ms = letter.message.timestamp_ms.unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_millis()).unwrap_or_default()
-    });
-    BatchTime { timestamp_ms, seed: letter.message.offset as u64 }
 }

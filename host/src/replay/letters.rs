@@ -36,9 +36,12 @@ impl Letter {
         MemoryMessages { topic: self.topic.clone(), partition: self.partition, messages: vec![self.message.clone()] }
     }
 
-    /// `<topic>/<partition>/<offset>`: which record it is.
+    /// `<topic>/<partition>/<offset>@<timestamp>`: which record it is. Offsets begin again where a topic is made anew, and then the
+    /// timestamp tells its records from those before.
     pub fn origin(&self) -> String {
-        format!("{}/{}/{}", self.topic, self.partition, self.message.offset)
+        let MemoryMessage { offset, timestamp_ms, .. } = self.message;
+        let timestamp = timestamp_ms.map(|timestamp| timestamp.to_string()).unwrap_or_default();
+        format!("{}/{}/{offset}@{timestamp}", self.topic, self.partition)
     }
 }
 

@@ -15,4 +15,4 @@ mod redrive;
 pub use again::{Again, Verdict};
 pub use call::{Answer, call_again};
 pub use letters::{Letter, files, read};
-pub use redrive::{Redriven, is_origin, redrive};
+pub use redrive::{Redriven, redrive, sent_back};

@@ -13,13 +13,17 @@ use super::Letter;
 use crate::commit::Store;
 use crate::sink::{RawProducer, RawRecord};
 
-/// The header of a record that was sent back: which one it was, `<topic>/<partition>/<offset>`.
+/// The header of a record that was sent back: which one it was, as [`Letter::origin`] says it.
 const HEADER: &str = "rillgate-redriven";
 
-/// Which record a dead letter was sent back as, if it was one that was.
-pub fn is_origin(letter: &Letter) -> Option<String> {
+/// Which record a dead letter is that was sent back, if it is one that was. Whoever writes to the topic can say so, and is believed where
+/// it can be: what is sent back comes after what it was, in the same partition.
+pub fn sent_back(letter: &Letter) -> Option<String> {
     let value = letter.message.headers.iter().rev().find(|(name, _)| name == HEADER)?.1.as_ref()?;
-    String::from_utf8(value.clone()).ok()
+    let origin = String::from_utf8(value.clone()).ok()?;
+    let place = origin.strip_prefix(&format!("{}/{}/", letter.topic, letter.partition))?;
+    let (offset, _) = place.split_once('@')?;
+    (offset.parse::<i64>().ok()? < letter.message.offset).then_some(origin)
 }
 
 /// Letters that were sent back, by where they were.
@@ -103,4 +107,47 @@ pub async fn redrive(
 
 fn folder(pipeline: &str) -> String {
     format!("_rillgate/{pipeline}/redriven")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::MemoryMessage;
+
+    fn letter(partition: i32, offset: i64, timestamp_ms: Option<i64>, header: Option<&str>) -> Letter {
+        let header = header.map(|origin| (HEADER.to_owned(), Some(origin.as_bytes().to_vec())));
+        let (stage, reason) = ("decode".to_owned(), "no JSON".to_owned());
+        let message = MemoryMessage { offset, timestamp_ms, key: None, value: None, headers: Vec::from_iter(header) };
+        Letter { topic: "t".to_owned(), partition, stage, reason, message }
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_back_of_a_topic_hides_nothing_of_one_that_is_made_anew() {
+        let store = Store::in_memory();
+        let old = letter(0, 123, Some(1_000), None);
+        let note = Note { redriven: vec![old.origin()] };
+        let path = store.control.path(&format!("{}/a.json", folder("p"))).unwrap();
+        store.control.store.put(&path, serde_json::to_vec(&note).unwrap().into()).await.unwrap();
+        let redriven = Redriven::load(&store, "p").await.unwrap();
+        assert!(redriven.contains(&old));
+        for new in [letter(0, 123, Some(2_000), None), letter(0, 123, None, None), letter(1, 123, Some(1_000), None)] {
+            assert!(!redriven.contains(&new), "{}", new.origin());
+        }
+    }
+
+    #[test]
+    fn a_header_is_believed_only_of_a_record_before_in_the_same_partition() {
+        let sent = letter(0, 123, Some(1_000), None);
+        let origin = sent.origin();
+        assert_eq!(origin, "t/0/123@1000");
+        assert_eq!(sent_back(&sent), None);
+        let said = |partition, offset, origin: &str| sent_back(&letter(partition, offset, Some(1), Some(origin)));
+        assert_eq!(said(0, 124, &origin), Some(origin.clone()));
+        for (partition, offset) in [(0, 123), (0, 5), (1, 124)] {
+            assert_eq!(said(partition, offset, &origin), None, "{partition}/{offset}");
+        }
+        for other in ["u/0/123@1000", "t/0/123", "t/0/@1000", "t/0/x@1000", "t/01/123@1000", ""] {
+            assert_eq!(said(0, 1_000, other), None, "{other}");
+        }
+    }
 }

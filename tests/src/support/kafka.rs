@@ -233,6 +233,8 @@ pub struct Received {
     pub key: Option<Vec<u8>>,
     /// Its value.
     pub value: Option<Vec<u8>>,
+    /// Its timestamp.
+    pub timestamp_ms: Option<i64>,
     /// Names and values of its headers.
     pub headers: Vec<(String, Vec<u8>)>,
 }
@@ -245,6 +247,7 @@ impl Received {
             partition: message.partition(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
+            timestamp_ms: message.timestamp().to_millis(),
             headers: headers.collect(),
         }
     }

@@ -1,9 +1,15 @@
 //! Cases beside plugins: what they say, what is otherwise, and those of the project's own plugins.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::super::golden::{Failure, check};
+use super::super::golden::{self, Failure, TIME_LIMIT};
 use super::*;
+
+fn check(pipeline: &Pipeline) -> Result<usize, Vec<Failure>> {
+    golden::check(pipeline, TIME_LIMIT)
+}
 
 /// A folder with a plugin and cases beside it.
 struct Beside {
@@ -129,6 +135,19 @@ fn cases_that_break_the_plugin_or_do_not_fit_it_fail() {
         found.starts_with("it can't be opened: ") && found.contains("does not accept its settings (a): a reason"),
         "{found}"
     );
+}
+
+#[test]
+fn when_time_is_up_no_case_is_begun() {
+    let beside = Beside::transform(&filter(2));
+    let cases = json!([{ "name": "a", "input": [{ "n": -2 }] }, { "name": "b", "input": [] }]);
+    assert_eq!(beside.check(&cases).unwrap_err().len(), 1);
+    let failures = golden::check(&open_in(beside.folder.path(), &beside.pipeline), Duration::ZERO).unwrap_err();
+    assert!(failures[0].message.ends_with("x.wasm: time was up after 0 of 2 cases"), "{failures:?}");
+    // The first case takes longer than all may.
+    let limit = Duration::from_millis(20);
+    let failures = golden::check(&open_in(beside.folder.path(), &beside.pipeline), limit).unwrap_err();
+    assert!(failures.last().unwrap().message.contains("time was up after "), "{failures:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Versions of pipelines with real plugins, tried and checked.
 
 mod golden;
+mod sample;
 mod shadow;
 
 use std::path::Path;
