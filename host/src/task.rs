@@ -318,31 +318,25 @@ impl Task {
         for (index, batches) in tables.iter().enumerate().skip(folded) {
             self.write(index, batches)?;
         }
-        let (skipped, dead_letters) = (u64::from(decoded.skipped), self.tools.dead.len() as u64);
+        let skipped = u64::from(decoded.skipped);
         self.version.recent.push(&decoded.rows, now);
-        self.processed(skipped, dead_letters)
+        self.processed(skipped)
     }
 
     /// Writes what is left of messages whose rows have gone their way, and accounts for them.
-    fn processed(&mut self, skipped: u64, dead_letters: u64) -> Result<(), TaskError> {
+    fn processed(&mut self, skipped: u64) -> Result<(), TaskError> {
         let taken = self.folding.as_mut().map(Folding::take).transpose().map_err(|error| self.unwritten(&error))?;
         if let Some((table, rows)) = taken.flatten() {
-            self.write(table, &rows)?;
+            self.write_fitting(table, &rows, self.position - 1)?;
         }
-        if dead_letters > 0 {
-            let written = self.tools.dead_writer.write(&self.tools.dead.take(), &mut self.outputs);
-            written.map_err(|error| self.unwritten(&error))?;
-            self.stage_outputs(self.tools.writers.len());
-        }
+        self.write_dead_letters()?;
 
         self.epoch.skipped += skipped;
-        self.epoch.dead_letters += dead_letters;
         self.epoch.end = self.position;
         self.epoch.since.get_or_insert(self.pending_since.unwrap_or_else(Instant::now));
         self.metrics.messages.increment(self.pending.len() as u64);
         self.metrics.message_bytes.increment(self.pending.bytes() as u64);
         self.metrics.skipped.increment(skipped);
-        self.metrics.dead_letters.increment(dead_letters);
         self.pending.clear();
         self.pending_since = None;
         Ok(())

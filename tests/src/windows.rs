@@ -9,8 +9,9 @@ use super::entries::{
     BEGIN_MS, Entries, Sending, counts, expected, kill_again_and_again, running_counts_survive_kills,
 };
 use support::host::{Config, Host};
-use support::kafka::Record;
+use support::kafka::{Cluster, Record};
 use support::reader::Reader;
+use support::servers::{clone, unique};
 use support::store::Place;
 use support::wait::{seconds, until};
 
@@ -208,6 +209,69 @@ fn late_rows_and_rows_without_event_time_are_not_lost() {
     assert_eq!(dead.len(), 1, "{dead:?}");
     let dead = String::from_utf8(place.read(&dead[0]).unwrap()).unwrap();
     assert!(dead.contains("the event time, has no value") && dead.contains("\"aggregate\""), "{dead}");
+}
+
+/// Neither a row of a group nor a late one stops the pipeline where its sink can't take it: whatever a COMMIT decides can be sent.
+#[test]
+fn rows_of_groups_and_late_rows_that_no_sink_takes_are_dead_letters() {
+    let (cluster, place) = (Cluster::shared(), Place::local());
+    let (source, topic) = (unique("refused"), unique("refused_out"));
+    cluster.create_topic(&source, 1, &[]);
+    let plugin = clone().join("plugins/example_rust_aggregate.wasm");
+    assert!(plugin.is_file(), "{} is missing: run `make plugins`", plugin.display());
+    let pipeline = format!(
+        r#"[pipeline.{source}]
+topic = "{source}"
+decode = {{ format = "json" }}
+columns = {{ station = "utf8", waiting_time = "float64", at = "timestamp" }}
+aggregate = {{ plugin = '{}', key = ["station"], time = "at", window = {{ tumbling = "10s" }}, delay = "1s", exchange = "none" }}
+sink = {{ topic = "{topic}", key = ["station"], partitions = 1, replication = 1, every = "200ms", config = {{ "cleanup.policy" = "compact" }} }}
+outputs = {{ late = {{ table = "late", format = "json", partition_by = ["station"], every = "200ms" }} }}
+"#,
+        plugin.display()
+    );
+    let config = Config::new(&cluster, &place, &pipeline);
+    let producer = cluster.producer();
+    // Twice in the record, as key and in the value; and as a directory.
+    let (too_large, too_long) = ("x".repeat(600_000), "y".repeat(201));
+    let sent = [
+        ("null", 5),
+        (&*format!("\"{too_large}\""), 5),
+        ("\"A\"", 5),
+        ("\"end\"", 40),
+        (&*format!("\"{too_long}\""), 6),
+        ("\"A\"", 7),
+    ];
+    for (station, second) in sent {
+        let value = format!(r#"{{"station":{station},"waiting_time":2.0,"at":{}}}"#, BEGIN_MS + second * 1000);
+        producer.send(&source, &Record { partition: Some(0), value: Some(value.as_bytes()), ..Record::default() });
+    }
+    producer.flush();
+    config.catch_up(seconds(60));
+    config.verify();
+    let keys: Vec<_> = cluster.read_committed(&topic).into_iter().map(|record| record.key).collect();
+    assert_eq!(keys, [Some(b"A".to_vec())]);
+    let late: Vec<String> = place.list("late").into_keys().collect();
+    assert!(late.len() == 1 && late[0].starts_with("late/station=A/"), "{late:?}");
+    let mut dead = Vec::new();
+    for file in place.list("_dead").into_keys() {
+        let content = String::from_utf8(place.read(&file).unwrap()).unwrap();
+        dead.extend(content.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    let found: Vec<_> = dead
+        .iter()
+        .map(|letter| {
+            assert_eq!((&letter["stage"], &letter["topic"]), (&Value::from("sink"), &Value::from(&*source)));
+            assert!((0..6).contains(&letter["offset"].as_i64().unwrap()), "{}", letter["offset"]);
+            let row: Value = serde_json::from_str(letter["value"].as_str().unwrap()).unwrap();
+            (row["station"].as_str().map(str::len), letter["headers"].as_str().unwrap().contains(&topic))
+        })
+        .collect();
+    let expected = [(Some(too_long.len()), false), (None, true), (Some(too_large.len()), true)];
+    assert!(found.len() == 3 && expected.iter().all(|one| found.contains(one)), "{found:?}");
+    // They are nothing that could be sent back.
+    let replayed = config.host(&["replay", "--dead-letters", &source]).ends_within(seconds(60)).expect_code(0);
+    assert!(replayed.output.contains("3 are rows that were made of records"), "{}", replayed.output);
 }
 
 /// Groups change hands with their partitions.

@@ -297,7 +297,7 @@ fn dead_letters(args: &ReplayArgs, name: &str, json: bool) -> Result<Exit, Exit>
         }
         let others = [
             (more as u64, "more reasons: --json has all"),
-            (foreign, "are rows from behind an exchange, and no records"),
+            (foreign, "are rows that were made of records, and no records"),
             (before, "were sent back before"),
             (sent as u64, "were sent back to their topics"),
         ];

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::options::{Format, TableOptions};
 use crate::batch::{DataType, Field, Messages, RecordBatch, Schema, SchemaRef, TimeUnit};
 
+/// The header of a dead letter that is no record but a row made of some: it holds the name of the table or topic that didn't take it.
+pub const ROW_HEADER: &str = "rillgate.row";
+
 /// How dead letters are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -19,12 +19,12 @@ mod text;
 mod topic;
 
 pub use avro::{AvroEncoder, AvroRows};
-pub use dead::{DeadLetterFormat, DeadLetters};
+pub use dead::{DeadLetterFormat, DeadLetters, ROW_HEADER};
 pub use error::EncodeError;
 pub use options::{Compression, Format, TableOptions};
 pub use records::{RecordWriter, Records, StagedRecords, placed_records, placed_schema};
 pub use table::{FileId, Output, TableWriter};
-pub use target::{Target, TargetWriter};
+pub use target::{Sifted, Target, TargetWriter};
 pub use text::json_lines;
 pub use topic::{RecordFormat, TopicOptions};
 

@@ -26,6 +26,8 @@ const VALUE: &str = "value";
 const PARTITION: &str = "partition";
 /// What the names of columns begin with that hold headers.
 const HEADER: &str = "header.";
+/// The most bytes that the lengths of a header take.
+const HEADER_LENGTHS: usize = 10;
 /// Rows of a staged file that are in memory as records at once.
 const READ_ROWS: usize = 1024;
 
@@ -41,6 +43,8 @@ pub struct RecordWriter {
     values: Vec<usize>,
     needs_key: bool,
     max_bytes: usize,
+    /// What headers take beside their values.
+    header_bytes: usize,
     schema: SchemaRef,
     staged: SchemaRef,
     pub(super) files: TableWriter,
@@ -97,6 +101,7 @@ impl RecordWriter {
             values,
             needs_key: why_a_key.is_some(),
             max_bytes: options.max_record_bytes,
+            header_bytes: options.headers.keys().map(|name| name.len() + HEADER_LENGTHS).sum(),
             schema: schema.clone(),
             staged,
             files,
@@ -122,15 +127,17 @@ impl RecordWriter {
             let reason = format!("`{name}` is null, and topic {topic} takes no record without a key");
             return Err(Rejection { row: row as u32, reason });
         }
-        if batch.columns().iter().map(longest).sum::<usize>() * 3 <= self.max_bytes {
+        if batch.columns().iter().map(longest).sum::<usize>() * 3 + self.header_bytes <= self.max_bytes {
             return Ok(());
         }
         let records = match self.records(batch) {
             Ok(records) => records,
             Err(error) => return Err(Rejection { row: 0, reason: error.to_string() }),
         };
-        let length =
-            |row: usize| records.columns().iter().map(|column| column.as_binary::<i32>().value(row).len()).sum();
+        let length = |row: usize| {
+            let values = records.columns().iter().map(|column| column.as_binary::<i32>().value(row).len());
+            values.sum::<usize>() + self.header_bytes
+        };
         let found =
             (0..batch.num_rows()).map(|row| (row, length(row))).find(|(_, bytes): &(_, usize)| *bytes > self.max_bytes);
         found.map_or(Ok(()), |(row, bytes)| {

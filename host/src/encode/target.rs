@@ -50,6 +50,15 @@ impl Target {
     }
 }
 
+/// The rows of a batch, in their order.
+#[derive(Debug, Default)]
+pub struct Sifted {
+    /// Those that can be written.
+    pub fit: Vec<RecordBatch>,
+    /// Those that can't, each by itself, and why.
+    pub unfit: Vec<(RecordBatch, String)>,
+}
+
 /// Writes rows for their target, for one task. See [`TableWriter`]: a topic's records go into files, too, which are sent
 /// from the stage.
 pub enum TargetWriter {
@@ -77,6 +86,22 @@ impl TargetWriter {
             Self::Table(writer) => writer.check(batch),
             Self::Topic(writer) => writer.check(batch),
         }
+    }
+
+    /// Tells the rows that can be written from those that can't, by halving: [`TargetWriter::check`] names one row at most.
+    pub fn sift(&self, batch: &RecordBatch) -> Sifted {
+        let mut sifted = Sifted::default();
+        // The first rows are last.
+        let mut parts = vec![batch.clone()];
+        while let Some(part) = parts.pop() {
+            let rows = part.num_rows();
+            match self.check(&part) {
+                Ok(()) => sifted.fit.push(part),
+                Err(Rejection { reason, .. }) if rows < 2 => sifted.unfit.push((part, reason)),
+                Err(_) => parts.extend([part.slice(rows / 2, rows - rows / 2), part.slice(0, rows / 2)]),
+            }
+        }
+        sifted
     }
 
     /// Writes a batch that passed [`TargetWriter::check`].

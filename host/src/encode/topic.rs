@@ -4,8 +4,10 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Bytes that a record may have, unless the topic or the client says otherwise: Kafka's default is a little more.
-const MAX_RECORD_BYTES: usize = 1_000_000;
+/// What a client sends in one request, unless its `message.max.bytes` says otherwise: librdkafka's default. A topic's is a little more.
+const MAX_MESSAGE_BYTES: usize = 1_000_000;
+/// What client and broker count beside a record, and more: lengths, and the head of a batch.
+const OVERHEAD_BYTES: usize = 1024;
 
 /// A topic that rows go to.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +28,7 @@ pub struct TopicOptions {
     pub replication: Option<i32>,
     /// What else it is created with, as Kafka names it: `cleanup.policy`, `retention.ms` ...
     pub config: IndexMap<String, String>,
-    /// Bytes of key, value and headers that a record may have.
+    /// Bytes of key, value and headers that a record may have: less than client and topic take.
     pub max_record_bytes: usize,
     /// The id that the schema of Avro values is registered under.
     pub schema_id: Option<u32>,
@@ -44,9 +46,16 @@ impl TopicOptions {
             partitions: None,
             replication: None,
             config: IndexMap::new(),
-            max_record_bytes: MAX_RECORD_BYTES,
+            max_record_bytes: MAX_MESSAGE_BYTES - OVERHEAD_BYTES,
             schema_id: None,
         }
+    }
+
+    /// Takes up how large a message may be: for the client (its default, if it doesn't say), and for the topic, where that is known.
+    pub fn limit_to(&mut self, client_bytes: Option<usize>, topic_bytes: Option<usize>) {
+        let client_bytes = client_bytes.unwrap_or(MAX_MESSAGE_BYTES);
+        let bytes = topic_bytes.map_or(client_bytes, |topic_bytes| topic_bytes.min(client_bytes));
+        self.max_record_bytes = bytes.saturating_sub(OVERHEAD_BYTES);
     }
 
     /// Whether Kafka keeps the newest record of each key alone: then it takes none without a key.

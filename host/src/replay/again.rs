@@ -37,7 +37,7 @@ pub enum Verdict {
         /// Why.
         reason: String,
     },
-    /// It is no record of the pipeline's topics: what it holds was made of one before an exchange.
+    /// It is no record of the pipeline's topics: what it holds was made of some.
     NoRecord,
 }
 
@@ -71,7 +71,7 @@ impl Again {
     /// # Errors
     /// A plugin that can't be started again.
     pub fn test(&mut self, letter: &Letter) -> Result<Verdict, String> {
-        if !self.topics.contains(&letter.topic) {
+        if !self.topics.contains(&letter.topic) || letter.is_row() {
             return Ok(Verdict::NoRecord);
         }
         let messages = letter.messages();

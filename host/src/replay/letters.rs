@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::batch::{MemoryMessage, MemoryMessages, RecordBatch};
 use crate::commit::Store;
+use crate::encode::ROW_HEADER;
 
 /// A record that couldn't be processed, byte for byte.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,11 @@ impl Letter {
     /// As a batch of one message.
     pub fn messages(&self) -> MemoryMessages {
         MemoryMessages { topic: self.topic.clone(), partition: self.partition, messages: vec![self.message.clone()] }
+    }
+
+    /// Whether it is no record but a row that was made of some.
+    pub fn is_row(&self) -> bool {
+        self.message.headers.iter().any(|(name, _)| name == ROW_HEADER)
     }
 
     /// `<topic>/<partition>/<offset>@<timestamp>`: which record it is. Offsets begin again where a topic is made anew, and then the

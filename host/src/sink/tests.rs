@@ -78,6 +78,11 @@ fn staged(stations: &[(&str, bool)]) -> Bytes {
     let mut out = Vec::new();
     writer.write(&batch, &mut out).unwrap();
     writer.finish(&[], &mut out).unwrap();
+    bytes(out)
+}
+
+/// Those of the one file.
+fn bytes(out: Vec<Output>) -> Bytes {
     let bytes = out.into_iter().filter_map(|output| match output {
         Output::Bytes { bytes, .. } => Some(bytes.to_vec()),
         Output::Closed { .. } => None,
@@ -203,9 +208,49 @@ fn a_topic_is_compared_with_what_was_asked_for() {
     assert_eq!(all[1].message, "topic stations has cleanup.policy = delete, not compact,delete");
 
     let mut real = options.clone();
-    other.apply_to(&mut real);
+    other.apply_to(&mut real, &IndexMap::new());
     assert!(!real.is_compacted() && options.is_compacted());
     assert_eq!(real.max_record_bytes, 1024);
+}
+
+/// Whichever takes less, the client or the topic; a little of that is their own.
+#[test]
+fn a_record_may_be_as_large_as_both_the_client_and_the_topic_take() {
+    let record_bytes = |client: Option<&str>, topic: Option<&str>| {
+        let properties = client.map(|bytes| ("message.max.bytes".to_owned(), bytes.to_owned())).into_iter().collect();
+        let topic: Vec<_> = topic.map(|bytes| ("max.message.bytes", bytes)).into_iter().collect();
+        let mut options = TopicOptions::new(TOPIC);
+        Found { partitions: 1, config: config(&topic) }.apply_to(&mut options, &properties);
+        options.max_record_bytes
+    };
+    assert_eq!(record_bytes(None, None), 1_000_000 - 1024);
+    assert_eq!(record_bytes(None, Some("1048588")), 1_000_000 - 1024, "librdkafka's default");
+    assert_eq!(record_bytes(Some("5000"), Some("1048588")), 5000 - 1024);
+    assert_eq!(record_bytes(Some("12000000"), Some("1048588")), 1_048_588 - 1024);
+    assert_eq!(record_bytes(Some("12000000"), None), 12_000_000 - 1024);
+    assert_eq!(record_bytes(Some("1000"), None), 0);
+}
+
+/// Found before it is decided, or never sent: the client counts names and lengths, too.
+#[tokio::test]
+async fn the_largest_record_that_passes_is_sent() {
+    let lab = Lab::new();
+    let task = lab.task(0);
+    task.take_over().await.unwrap();
+    let mut options = TopicOptions { key: vec!["station".to_owned()], ..TopicOptions::new(TOPIC) };
+    options.headers.insert("n".repeat(5000), "short".to_owned());
+    let column = |length: usize| -> ArrayRef { Arc::new(StringArray::from(vec!["x".repeat(length)])) };
+    let batch = |length| RecordBatch::try_from_iter([("station", column(length)), ("short", column(1))]).unwrap();
+    let mut writer = RecordWriter::new(&options, &batch(0).schema()).unwrap();
+    let longest =
+        (400_000..500_000).collect::<Vec<_>>().partition_point(|length| writer.check(&batch(*length)).is_ok());
+    let largest = batch(400_000 + longest - 1);
+    let mut out = Vec::new();
+    writer.write(&largest, &mut out).unwrap();
+    writer.finish(&[], &mut out).unwrap();
+    let outgoing = Outgoing { records: vec![(TOPIC.to_owned(), bytes(out))], mark: "1 a".to_owned(), offset: 7 };
+    task.send(outgoing).await.unwrap();
+    assert_eq!(lab.read(1)[0].key().map(<[u8]>::len), Some(400_000 + longest - 1));
 }
 
 #[test]

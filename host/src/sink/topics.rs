@@ -12,9 +12,6 @@ use tokio::runtime::Handle;
 use super::client::{self, Events};
 use crate::encode::TopicOptions;
 
-/// Bytes that a record batch has beside a record.
-const OVERHEAD_BYTES: usize = 1024;
-
 /// How long a cluster that has just told its topics may take to tell their configuration. Those that never do (librdkafka's own) let
 /// the question time out.
 const CONFIG_PATIENCE: Duration = Duration::from_secs(3);
@@ -50,7 +47,7 @@ pub enum SinkError {
 }
 
 /// A topic that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     /// How many partitions it has.
     pub partitions: usize,
@@ -59,14 +56,14 @@ pub struct Found {
 }
 
 impl Found {
-    /// Changes the options to what the topic is really like: whether it is compacted, and how large a record may be.
-    pub fn apply_to(&self, options: &mut TopicOptions) {
+    /// Changes the options to what the topic is really like: whether it is compacted, and how large a record may be of what a client
+    /// with these properties sends.
+    pub fn apply_to(&self, options: &mut TopicOptions, properties: &IndexMap<String, String>) {
         if let Some(policy) = self.config.get("cleanup.policy") {
             options.config.insert("cleanup.policy".to_owned(), policy.clone());
         }
-        if let Some(bytes) = self.config.get("max.message.bytes").and_then(|bytes| bytes.parse::<usize>().ok()) {
-            options.max_record_bytes = options.max_record_bytes.min(bytes.saturating_sub(OVERHEAD_BYTES));
-        }
+        let bytes = |of: Option<&String>| of.and_then(|bytes| bytes.parse().ok());
+        options.limit_to(bytes(properties.get("message.max.bytes")), bytes(self.config.get("max.message.bytes")));
     }
 }
 

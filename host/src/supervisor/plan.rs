@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::commit::{self, LogOptions};
-use crate::config::{Delivery, Exchange, OnDataLoss, PipelineOptions, Start, StoreOptions};
+use crate::config::{Delivery, Exchange, OnDataLoss, PipelineOptions, Properties, Start, StoreOptions};
 use crate::encode::{self, RecordWriter, Target, TopicOptions};
 use crate::pipeline::{LATE, Pipeline, PipelineTable};
 use crate::registry::{Registry, RegistryError};
@@ -168,7 +168,9 @@ pub(super) fn plan(
             .tables()
             .iter()
             .zip(schemas)
-            .map(|(table, id)| table.target.clone().map(|to| (as_found(to, topics, *id), table.schema.clone())))
+            .map(|(table, id)| {
+                table.target.clone().map(|to| (as_found(to, topics, &options.kafka, *id), table.schema.clone()))
+            })
             .collect(),
         aggregate: pipeline.aggregate().map(|aggregate| AggregatePlan {
             window: aggregate.window.clone(),
@@ -197,12 +199,10 @@ pub(super) fn plan(
 }
 
 /// What a topic is really like goes over what was asked for.
-fn as_found(mut target: Target, topics: &HashMap<String, Found>, schema_id: Option<u32>) -> Target {
+fn as_found(mut target: Target, topics: &HashMap<String, Found>, kafka: &Properties, schema_id: Option<u32>) -> Target {
     if let Target::Topic(options) = &mut target {
         options.schema_id = schema_id;
-        if let Some(found) = topics.get(&options.topic) {
-            found.apply_to(options);
-        }
+        topics.get(&options.topic).unwrap_or(&Found::default()).apply_to(options, kafka);
     }
     target
 }

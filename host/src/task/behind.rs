@@ -1,9 +1,9 @@
 //! The way of the data behind an exchange: records of its topic, rows or states, groups.
 
 use super::folding::Folding;
+use super::staging::row_message;
 use super::{Task, TaskError};
-use crate::batch::{MemoryMessage, MemoryMessages, Messages, RecordBatch, Rows};
-use crate::encode::json_lines;
+use crate::batch::{MemoryMessage, Messages, Rows};
 use crate::exchange::{self, Content, HEADER, Unreadable};
 use crate::plugin::{BatchTime, Plugins};
 use crate::source::KafkaMessages;
@@ -13,20 +13,19 @@ impl Task {
     pub(super) fn process_chunks(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         let folded = self.fold_chunks(plugins);
         self.keep_failures(plugins, folded.is_err());
-        self.processed(0, folded?)
+        folded?;
+        self.processed(0)
     }
 
     /// A row that can't be folded becomes a dead letter by itself, as JSON: its own record has been taken apart before the exchange.
-    /// Returns how many there are.
-    fn fold_chunks(&mut self, plugins: &mut Plugins) -> Result<u64, TaskError> {
+    fn fold_chunks(&mut self, plugins: &mut Plugins) -> Result<(), TaskError> {
         let (Some(Folding::Groups(groups)), Some(aggregate), Some(plan)) =
             (&mut self.folding, &mut plugins.aggregate, &self.plan.aggregate)
         else {
-            return Ok(0);
+            return Ok(());
         };
-        let Some((_, exchange)) = &plan.exchange else { return Ok(0) };
+        let Some((_, exchange)) = &plan.exchange else { return Ok(()) };
         let messages = &self.pending;
-        let mut dead_letters = 0;
         for index in 0..messages.len() {
             let offset = messages.offset(index);
             let at = |reason: &str| format!("{} offset {offset}: {reason}", self.queue.partition);
@@ -35,7 +34,6 @@ impl Task {
                 Ok(chunk) => chunk,
                 Err(Unreadable::Foreign(reason)) => {
                     self.tools.dead.push(messages, index, "exchange", &reason, None);
-                    dead_letters += 1;
                     continue;
                 }
                 Err(Unreadable::Columns(reason)) => return Err(fatal(&changed(&reason))),
@@ -60,16 +58,16 @@ impl Task {
                     let mut take = |_, batch: &_| groups.fold(batch, aggregate, now, metrics);
                     let folded = self.version.apply(&mut plugins.chain, &rows, now, &mut take, &mut dead);
                     folded.map_err(|stopped| stopped.ends(format_args!("{} offset {offset}", self.queue.partition)))?;
-                    dead_letters += dead.len() as u64;
                     for letter in dead {
-                        let row = row_of(messages, index, &rows.batch, letter.message as usize);
+                        let row = rows.batch.slice(letter.message as usize, 1);
+                        let row = row_message(&self.queue.partition, &row, origin(messages, index));
                         let row = row.map_err(|error| fatal(&error.to_string()))?;
                         self.tools.dead.push(&row, 0, &letter.stage, &letter.reason, letter.plugin.as_deref());
                     }
                 }
             }
         }
-        Ok(dead_letters)
+        Ok(())
     }
 }
 
@@ -81,23 +79,13 @@ fn changed(what: &str) -> String {
     )
 }
 
-/// A row of a record as a message of its own.
-fn row_of(
-    messages: &KafkaMessages,
-    index: usize,
-    rows: &RecordBatch,
-    row: usize,
-) -> Result<MemoryMessages, arrow::error::ArrowError> {
-    let mut value = json_lines(&rows.slice(row, 1))?;
-    value.pop_if(|last| *last == b'\n');
+/// What is known of the record that a row came with.
+fn origin(messages: &KafkaMessages, index: usize) -> MemoryMessage {
     let headers = messages.headers(index).into_iter().filter(|(name, _)| name == HEADER);
-    let message = MemoryMessage {
+    MemoryMessage {
         offset: messages.offset(index),
         timestamp_ms: messages.timestamp_ms(index),
-        key: None,
-        value: Some(value),
         headers: headers.collect(),
-    };
-    let (topic, partition) = (messages.topic().to_owned(), messages.partition());
-    Ok(MemoryMessages { topic, partition, messages: vec![message] })
+        ..MemoryMessage::default()
+    }
 }

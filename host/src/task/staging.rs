@@ -1,13 +1,17 @@
 //! What a task hands over: bytes to the upload, groups to their table, an epoch to its COMMIT.
+//!
+//! What never happens: a row is written that was not checked against its table or topic: what is decided can be published and sent.
 
 use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
 use super::aggregate::StateDeltas;
-use super::{LogAt, Task, TaskError};
-use crate::encode::{Output, Target};
+use super::{BATCH_BYTES, LogAt, Task, TaskError};
+use crate::batch::{MemoryMessage, MemoryMessages, RecordBatch};
+use crate::encode::{Output, ROW_HEADER, Sifted, Target, json_lines};
 use crate::plugin::Plugins;
+use crate::source::TopicPartition;
 
 impl Task {
     /// Writes the rows of groups that are complete or have changed; returns what has to be written of their states.
@@ -19,8 +23,51 @@ impl Task {
         let (count, bytes) = folding.size();
         self.metrics.groups.set(count as f64);
         self.metrics.state_bytes.set(bytes as f64);
-        self.write(0, &rows)?;
+        self.write_fitting(0, &rows, self.epoch.end - 1)?;
+        self.write_dead_letters()?;
         Ok(Some(state))
+    }
+
+    /// Writes the rows that their table takes. Each of the others becomes a dead letter by itself, as JSON: which records it was made of,
+    /// up to that at `offset`, nobody knows any more.
+    pub(super) fn write_fitting(
+        &mut self,
+        table: usize,
+        batches: &[RecordBatch],
+        offset: i64,
+    ) -> Result<(), TaskError> {
+        for batch in batches {
+            let (Some(writer), Some((target, _))) = (&self.tools.writers[table], &self.plan.tables[table]) else {
+                break;
+            };
+            let Sifted { fit, unfit } = writer.sift(batch);
+            let headers = vec![(ROW_HEADER.to_owned(), Some(target.name().as_bytes().to_vec()))];
+            for (row, reason) in unfit {
+                let message = MemoryMessage { offset, headers: headers.clone(), ..MemoryMessage::default() };
+                let message = row_message(&self.queue.partition, &row, message);
+                let message = message.map_err(|error| self.unwritten(&error.into()))?;
+                self.tools.dead.push(&message, 0, "sink", &reason, None);
+                if self.tools.dead.bytes() >= BATCH_BYTES {
+                    self.write_dead_letters()?;
+                }
+            }
+            self.write(table, &fit)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the dead letters at hand, and counts them.
+    pub(super) fn write_dead_letters(&mut self) -> Result<(), TaskError> {
+        let count = self.tools.dead.len() as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        let written = self.tools.dead_writer.write(&self.tools.dead.take(), &mut self.outputs);
+        written.map_err(|error| self.unwritten(&error))?;
+        self.stage_outputs(self.tools.writers.len());
+        self.epoch.dead_letters += count;
+        self.metrics.dead_letters.increment(count);
+        Ok(())
     }
 
     pub(super) fn hear_of_commit(&mut self) -> Result<(), TaskError> {
@@ -71,4 +118,16 @@ impl Task {
             }
         }
     }
+}
+
+/// A message whose value is the row as JSON.
+pub(super) fn row_message(
+    from: &TopicPartition,
+    row: &RecordBatch,
+    message: MemoryMessage,
+) -> Result<MemoryMessages, arrow::error::ArrowError> {
+    let mut value = json_lines(row)?;
+    value.pop_if(|last| *last == b'\n');
+    let messages = vec![MemoryMessage { value: Some(value), ..message }];
+    Ok(MemoryMessages { topic: from.topic.clone(), partition: from.partition, messages })
 }

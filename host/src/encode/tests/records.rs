@@ -3,7 +3,7 @@
 use arrow::array::{Array, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray};
 
 use super::*;
-use crate::encode::{RecordWriter, StagedRecords, TopicOptions};
+use crate::encode::{RecordWriter, Sifted, StagedRecords, Target, TargetWriter, TopicOptions};
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -123,6 +123,38 @@ fn records_too_large_for_the_topic_are_found() {
     let rejected = check(&[10, 497, 600]).unwrap_err();
     assert_eq!(rejected.row, 1);
     assert_eq!(rejected.reason, "a record of 1002 bytes is too large for topic t, which takes 1000");
+}
+
+/// Rows that come out of groups can't be put down to a message: each that a topic doesn't take is told from the others.
+#[test]
+fn all_rows_that_fit_are_told_from_those_that_do_not() {
+    let stations = [Some("A"), None, Some("B"), Some(&*"x".repeat(600)), None, Some("C"), Some("D")];
+    let batch = batch(vec![("station", Arc::new(StringArray::from(stations.to_vec())))]);
+    let names_of = |rows: &[RecordBatch]| -> Vec<Option<String>> {
+        let names = rows.iter().flat_map(|rows| rows.column(0).as_string::<i32>().iter().collect::<Vec<_>>());
+        names.map(|name| name.map(str::to_owned)).collect()
+    };
+    let mut topic = TopicOptions { key: names(&["station"]), max_record_bytes: 1000, ..TopicOptions::new("t") };
+    topic.config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+    let table = TableOptions { partition_by: names(&["station"]), ..TableOptions::new("t", Format::Json) };
+    let rest: ArrayRef = Arc::new(Int64Array::from(vec![1; 7]));
+    let with_rest = super::batch(vec![("station", batch.column(0).clone()), ("n", rest)]);
+    let check = |target: Target, batch: &RecordBatch, unfit: &[usize], reasons: &[&str]| {
+        let mut writer = TargetWriter::new(&target, &batch.schema()).unwrap();
+        let sifted: Sifted = writer.sift(batch);
+        let expected = |is_unfit: bool| -> Vec<Option<String>> {
+            let all = stations.iter().enumerate().filter(|(row, _)| unfit.contains(row) == is_unfit);
+            all.map(|(_, name)| name.map(str::to_owned)).collect()
+        };
+        assert_eq!(names_of(&sifted.fit), expected(false));
+        let (rows, found): (Vec<_>, Vec<_>) = sifted.unfit.into_iter().unzip();
+        assert!(rows.iter().all(|row| row.num_rows() == 1));
+        assert_eq!(names_of(&rows), expected(true));
+        assert!(found.iter().zip(reasons).all(|(found, reason)| found.contains(reason)), "{found:?}");
+        sifted.fit.iter().for_each(|rows| writer.write(rows, &mut Vec::new()).unwrap());
+    };
+    check(Target::Topic(topic), &batch, &[1, 3, 4], &["is null", "too large", "is null"]);
+    check(Target::Table(table), &with_rest, &[3], &["a directory name of 600 bytes"]);
 }
 
 #[test]
