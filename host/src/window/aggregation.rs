@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::array::{TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
 
 use super::dedup::Dedup;
@@ -21,8 +21,6 @@ pub(super) const WINDOW_END: &str = "window_end";
 const FINISH_ROWS: usize = 8192;
 /// Rows that go through each step together: what is noted of them stays in the nearest caches.
 const BLOCK_ROWS: usize = if cfg!(test) { 4 } else { 512 };
-/// Up to one row in so many goes to the fold though it counts for nothing: to copy all others takes longer.
-const SPARED: usize = 8;
 
 /// What became of the rows of a batch that a fold has no part in.
 #[derive(Debug, Default)]
@@ -217,31 +215,12 @@ impl Aggregation {
                 _ => self.touched.find(&mut self.groups, &keys, &timely, window, lateness),
             }
         }
-        let taken = self.touched.numbered();
         if let Some(Window::Session { gap_us }) = window {
             session::fold(&mut self.groups, rows, &keys, &in_sessions, gap_us, lateness, fold)?;
-        } else if !taken.is_empty() {
-            // Each row once at most, and in their order: what stays in its place is copied as a whole, if at all.
-            let once = matches!(window, None | Some(Window::Tumbling { .. }));
-            let left_out = rows.num_rows().saturating_sub(taken.len());
-            let taken = if once && left_out == 0 {
-                Ok(rows.clone())
-            } else if once && left_out <= rows.num_rows() / SPARED {
-                self.touched.number_all(rows.num_rows());
-                Ok(rows.clone())
-            } else if once {
-                let mut mask = BooleanBufferBuilder::new(rows.num_rows());
-                mask.append_n(rows.num_rows(), false);
-                taken.iter().for_each(|&row| mask.set_bit(row as usize, true));
-                filter_record_batch(rows, &BooleanArray::new(mask.finish(), None))
-            } else {
-                take_record_batch(rows, &UInt32Array::from(taken.to_vec()))
-            };
-            let taken = taken.map_err(|error| {
-                self.touched.forget(&mut self.groups);
-                odd(error)
-            })?;
-            self.touched.fold(&mut self.groups, &taken, fold)?;
+        } else {
+            // Tumbling windows and none: each row once at most, and in their order.
+            let once = !matches!(window, Some(Window::Hopping { .. }));
+            self.touched.fold(&mut self.groups, rows, once, fold)?;
         }
         let late =
             if late.is_empty() { None } else { Some(take_record_batch(rows, &UInt32Array::from(late)).map_err(odd)?) };
