@@ -131,6 +131,8 @@ fn json(text: &Text) -> String {
             };
             let state = CommittedState {
                 watermark_us: (*start != *end).then_some(*start),
+                over_us: (*start > *end).then_some(*end),
+                allowed_lateness_us: (*start > *end).then_some(*start),
                 files: texts.iter().map(state).collect(),
                 exchange: texts.first().map(|text| Box::new(text.clone().into())),
             };

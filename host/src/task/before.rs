@@ -136,7 +136,7 @@ impl Before {
             records.extend((0..self.exchange.placing.partitions()).map(|to| (to as i32, Vec::new(), header.clone())));
             (self.told, self.looked) = (Some(self.event_time), false);
         }
-        let deltas = Deltas { watermark_us: self.event_time.watermark_us, groups: None, seen: None };
+        let deltas = Deltas { watermark_us: self.event_time.watermark_us, ..Deltas::default() };
         Ok((placed_records(HEADER, &records)?, StateDeltas::sent(deltas, &Remembered::Before)))
     }
 

@@ -32,10 +32,14 @@ pub struct Folded {
 }
 
 /// What has to be written so that a task can go on from here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Deltas {
     /// No more rows are expected from before it, microseconds; `None` before the first row.
     pub watermark_us: Option<i64>,
+    /// What ended by then was let go of, whatever lateness is allowed later, microseconds; `None` before the first row.
+    pub over_us: Option<i64>,
+    /// The lateness that was allowed, microseconds.
+    pub allowed_lateness_us: Option<i64>,
     /// What changed of the groups.
     pub groups: Option<Delta>,
     /// What changed of the rows remembered.
@@ -47,6 +51,10 @@ pub struct Deltas {
 pub struct Restored {
     /// As [`Deltas::watermark_us`].
     pub watermark_us: Option<i64>,
+    /// As [`Deltas::over_us`].
+    pub over_us: Option<i64>,
+    /// As [`Deltas::allowed_lateness_us`]; `None`: nobody has written it down, and it is taken to be what it is now.
+    pub allowed_lateness_us: Option<i64>,
     /// Files of the groups.
     pub groups: Vec<Vec<RecordBatch>>,
     /// Files of the rows remembered.
@@ -94,7 +102,7 @@ impl Aggregation {
         };
         Ok(Self {
             time: options.time.as_ref().map(|time| input.index_of(time)).transpose()?,
-            watermark: Watermark { at_us: i64::MIN, delay_us: Some(options.delay_us) },
+            watermark: Watermark { at_us: i64::MIN, over_us: i64::MIN, delay_us: Some(options.delay_us) },
             given_out_us: i64::MIN,
             groups: Table::new(KeyColumns::new(input, &options.key)?, states, lookup),
             seen: if options.dedup.is_empty() { None } else { Some(Dedup::new(input, &options.dedup)?) },
@@ -151,11 +159,15 @@ impl Aggregation {
 
     fn restore_all_but_groups(&mut self, restored: &Restored) -> Result<(), ArrowError> {
         self.watermark.at_us = restored.watermark_us.unwrap_or(i64::MIN);
+        self.watermark.over_us = restored.over_us.unwrap_or(i64::MIN);
         self.given_out_us = self.watermark.at_us;
         let watermark = self.watermark;
+        let lateness = self.options.allowed_lateness_us;
+        // Where more is allowed than before the like of a row is late only later.
+        let later = lateness.saturating_sub(restored.allowed_lateness_us.unwrap_or(lateness));
         if let Some(seen) = &mut self.seen {
             for file in &restored.seen {
-                seen.seen.restore(file, |until| watermark.is_past(until, 0))?;
+                seen.seen.restore(file, |until| watermark.is_past(until, 0), later)?;
             }
         }
         Ok(())
@@ -307,10 +319,19 @@ impl Aggregation {
     /// # Errors
     /// None that Arrow should have.
     pub fn cut(&mut self) -> Result<Deltas, ArrowError> {
-        let at = self.watermark.at_us;
+        let (at, lateness) = (self.watermark.at_us, self.options.allowed_lateness_us);
         self.given_out_us = at;
-        self.groups.keys.remove_ended(at.saturating_sub(self.options.allowed_lateness_us));
+        // What the last rows made of these groups is in no file: they never come back.
+        let over = self.watermark.over_us.max(at.saturating_sub(lateness));
+        self.watermark.over_us = over;
+        self.groups.keys.remove_ended(over);
         let seen = self.seen.as_mut().map(|dedup| dedup.seen.cut(at)).transpose()?.flatten();
-        Ok(Deltas { watermark_us: self.watermark_us(), groups: self.groups.cut()?, seen })
+        Ok(Deltas {
+            watermark_us: self.watermark_us(),
+            over_us: Some(over).filter(|&over| over != i64::MIN),
+            allowed_lateness_us: Some(lateness),
+            groups: self.groups.cut()?,
+            seen,
+        })
     }
 }
