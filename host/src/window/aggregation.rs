@@ -14,9 +14,10 @@ use super::{Carrier, Emit, Fold, NotCarried, Refused, Window, WindowOptions, ses
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
 use crate::state::{Delta, KeyColumns, Lookup, Seen, Span, Table};
 
-/// Columns of a windowed group beside its keys.
-pub(super) const WINDOW_START: &str = "window_start";
-pub(super) const WINDOW_END: &str = "window_end";
+/// Columns of a windowed group beside its keys, none of which has such a name.
+pub const WINDOW_START: &str = "window_start";
+/// See [`WINDOW_START`].
+pub const WINDOW_END: &str = "window_end";
 /// Groups given out in one call.
 const FINISH_ROWS: usize = 8192;
 /// Rows that go through each step together: what is noted of them stays in the nearest caches.
@@ -79,7 +80,7 @@ pub struct Aggregation {
 /// The columns that tell groups apart: those of the key, and `window_start` and `window_end` where there are windows.
 ///
 /// # Errors
-/// A column that isn't there, or that is called like one of the window's.
+/// A column that isn't there. That none of the key is called like one of the window's is checked with the configuration.
 pub fn group_schema(input: &Schema, options: &WindowOptions) -> Result<SchemaRef, ArrowError> {
     let keys = KeyColumns::new(input, &options.key)?;
     let mut fields: Vec<Field> = keys.schema().fields().iter().map(|field| field.as_ref().clone()).collect();

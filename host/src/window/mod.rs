@@ -20,7 +20,7 @@ mod tests;
 
 use crate::batch::{RecordBatch, Rejection};
 
-pub use aggregation::{Aggregation, Deltas, Folded, Restored, group_schema};
+pub use aggregation::{Aggregation, Deltas, Folded, Restored, WINDOW_END, WINDOW_START, group_schema};
 pub use carrying::{Carrier, Migrate, NotCarried, StateChange, compatible};
 pub use combiner::{Combiner, KEY};
 pub use options::{Emit, OnStateChange, Window, WindowOptions, micros};
