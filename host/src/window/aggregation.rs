@@ -231,9 +231,7 @@ impl Aggregation {
         if let Some(Window::Session { gap_us }) = window {
             session::fold(&mut self.groups, rows, &keys, &in_sessions, gap_us, lateness, fold)?;
         } else {
-            // Tumbling windows and none: each row once at most, and in their order.
-            let once = !matches!(window, Some(Window::Hopping { .. }));
-            self.touched.fold(&mut self.groups, rows, once, fold)?;
+            self.touched.fold(&mut self.groups, rows, window, fold)?;
         }
         let late =
             if late.is_empty() { None } else { Some(take_record_batch(rows, &UInt32Array::from(late)).map_err(odd)?) };

@@ -1,8 +1,9 @@
 //! The groups that a batch touches, as a fold wants them: numbered from 0, those that have a state first.
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::array::{BooleanArray, BooleanBufferBuilder};
+use arrow::compute::filter_record_batch;
 
+use super::calls::Call;
 use super::event_time::Row;
 use super::{Fold, Refused, Window};
 use crate::batch::RecordBatch;
@@ -114,49 +115,65 @@ impl Touched {
         fresh.for_each(|number| *number = (*number & !FRESH) + known);
     }
 
-    /// Folds the rows of a batch that [`Self::find`] has found groups for into their states. `once`: each has one at most, and they are in
-    /// the batch's order. On failure everything is as before [`Self::begin`], but for the fresh keys, which are gone.
+    /// Folds the rows of a batch that [`Self::find`] has found groups for into their states. On failure everything is as before
+    /// [`Self::begin`], but for the fresh keys, which are gone.
     pub(super) fn fold<F: Fold>(
         &mut self,
         table: &mut Table,
         rows: &RecordBatch,
-        once: bool,
+        window: Option<Window>,
         fold: &mut F,
     ) -> Result<(), Refused<F::Error>> {
         self.make_dense();
-        let folded = self.fold_found(table, rows, once, fold);
+        let folded = match window {
+            _ if self.rows.is_empty() => return Ok(()),
+            Some(Window::Hopping { size_us, slide_us }) => self.fold_often(table, rows, (size_us, slide_us), fold),
+            _ => self.fold_once(table, rows, fold),
+        };
         folded.inspect_err(|_| self.forget(table))
     }
 
-    fn fold_found<F: Fold>(
+    /// Rows that are in several groups.
+    fn fold_often<F: Fold>(
         &self,
         table: &mut Table,
         rows: &RecordBatch,
-        once: bool,
+        (size_us, slide_us): (i64, i64),
         fold: &mut F,
     ) -> Result<(), Refused<F::Error>> {
-        if self.rows.is_empty() {
-            return Ok(());
+        let call = Call {
+            rows: self.rows.clone(),
+            group_of_row: self.group_of_row.clone(),
+            slots: self.slots(),
+            known: self.known.len(),
+        };
+        let mut folded = Vec::new();
+        for call in call.divided(rows, size_us, slide_us, &table.keys) {
+            let states = call.fold(rows, &table.values.gather(&call.slots[..call.known]), fold)?;
+            folded.push((call.slots, states));
         }
-        let left_out = rows.num_rows().saturating_sub(self.rows.len());
-        if once && left_out == 0 {
+        // All calls have succeeded, or nothing is kept of any.
+        folded.into_iter().for_each(|(slots, states)| keep(table, &slots, &states));
+        Ok(())
+    }
+
+    /// Rows that are in one group at most, in the batch's order.
+    fn fold_once<F: Fold>(&self, table: &mut Table, rows: &RecordBatch, fold: &mut F) -> Result<(), Refused<F::Error>> {
+        let left_out = rows.num_rows() - self.rows.len();
+        if left_out == 0 {
             return self.call(table, rows, &self.group_of_row, None, fold);
         }
-        if once && left_out <= rows.num_rows() / SPARED {
+        if left_out <= rows.num_rows() / SPARED {
             match self.fold_all(table, rows, fold) {
                 // Perhaps for a row that counts for nothing: once more without those.
                 Err(Refused::Fold(_)) => {}
                 folded => return folded,
             }
         }
-        let taken = if once {
-            let mut mask = BooleanBufferBuilder::new(rows.num_rows());
-            mask.append_n(rows.num_rows(), false);
-            self.rows.iter().for_each(|&row| mask.set_bit(row as usize, true));
-            filter_record_batch(rows, &BooleanArray::new(mask.finish(), None))
-        } else {
-            take_record_batch(rows, &UInt32Array::from(self.rows.clone()))
-        };
+        let mut mask = BooleanBufferBuilder::new(rows.num_rows());
+        mask.append_n(rows.num_rows(), false);
+        self.rows.iter().for_each(|&row| mask.set_bit(row as usize, true));
+        let taken = filter_record_batch(rows, &BooleanArray::new(mask.finish(), None));
         let taken = taken.map_err(|error| Refused::Row(error.to_string()))?;
         self.call(table, &taken, &self.group_of_row, None, fold)
     }
@@ -185,14 +202,23 @@ impl Touched {
         if let Some(rejection) = rejected.into_iter().find(|rejection| has_group(rejection.row)) {
             return Err(Refused::Row(rejection.reason));
         }
-        let slots: Vec<u32> = self.known.iter().chain(&self.fresh).copied().collect();
-        table.values.scatter(&slots, &states);
-        slots.into_iter().for_each(|slot| table.changes.note(slot));
+        keep(table, &self.slots(), &states);
         Ok(())
+    }
+
+    /// By their numbers.
+    fn slots(&self) -> Vec<u32> {
+        self.known.iter().chain(&self.fresh).copied().collect()
     }
 
     /// Takes away the keys that the batch has brought.
     pub(super) fn forget(&self, table: &mut Table) {
         self.fresh.iter().for_each(|&slot| table.keys.remove(slot));
     }
+}
+
+/// Puts states to their slots.
+fn keep(table: &mut Table, slots: &[u32], states: &RecordBatch) {
+    table.values.scatter(slots, states);
+    slots.iter().for_each(|&slot| table.changes.note(slot));
 }

@@ -7,6 +7,7 @@
 //! What never happens: a batch is folded in part.
 
 mod aggregation;
+mod calls;
 mod carrying;
 mod combiner;
 mod dedup;

@@ -2,6 +2,7 @@
 //! reading of the rules, row for row.
 
 mod apart;
+mod hopping;
 mod lateness;
 mod left_out;
 
