@@ -67,7 +67,7 @@ fn drive(log: &mut Vec<(u64, Entry)>, input: &Input) {
             }
             Step::Create { sequence, entry } => {
                 assert!(log.last().is_none_or(|(number, _)| *number < sequence), "entry {sequence} would go back");
-                log.push((sequence, entry));
+                log.push((sequence, *entry));
                 Outcome::Created
             }
             Step::Mark { .. } => Outcome::Marked,
