@@ -67,7 +67,7 @@ fn drive(log: &mut Vec<(u64, Entry)>, input: &Input) {
             }
             Step::Create { sequence, entry } => {
                 assert!(log.last().is_none_or(|(number, _)| *number < sequence), "entry {sequence} would go back");
-                log.push((sequence, entry));
+                log.push((sequence, *entry));
                 Outcome::Created
             }
             Step::Mark { .. } => Outcome::Marked,
@@ -131,6 +131,8 @@ fn json(text: &Text) -> String {
             };
             let state = CommittedState {
                 watermark_us: (*start != *end).then_some(*start),
+                over_us: (*start > *end).then_some(*end),
+                allowed_lateness_us: (*start > *end).then_some(*start),
                 files: texts.iter().map(state).collect(),
                 exchange: texts.first().map(|text| Box::new(text.clone().into())),
             };

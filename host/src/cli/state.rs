@@ -73,7 +73,10 @@ fn show(
     // What is over is in older files until these are written anew.
     let lateness = options.aggregate.as_ref().map_or(0, |aggregate| micros(aggregate.allowed_lateness));
     let lateness = if args.seen { 0 } else { lateness };
-    let is_over = |span: Span| watermark.is_some_and(|watermark| span.end.saturating_add(lateness) <= watermark);
+    let is_past = |end: i64, at: Option<i64>| at.is_some_and(|at| end <= at);
+    let is_over = |span: Span| {
+        is_past(span.end, stored.committed.over_us) || is_past(span.end.saturating_add(lateness), watermark)
+    };
     let mut files: Vec<Vec<RecordBatch>> = Vec::new();
     for (file, content) in stored.committed.files.iter().zip(&stored.files).filter(|(file, _)| file.table == wanted) {
         files.push(decode_any(content.clone()).map_err(|error| format!("{}: {error}", file.path))?);

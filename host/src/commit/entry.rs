@@ -115,6 +115,13 @@ fn is_zero(number: &u64) -> bool {
 pub struct CommittedState {
     /// No more rows are expected from before it: microseconds of event time since 1970-01-01T00:00:00Z; absent before the first row.
     pub watermark_us: Option<i64>,
+    /// Groups that ended by then have left, some with changes that are in no file: microseconds as above. Absent before the first row, in
+    /// entries that are older than it, and where there are no groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_us: Option<i64>,
+    /// The lateness that was allowed, microseconds. Absent where `over_us` may be for want of groups or age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_lateness_us: Option<i64>,
     /// All its files, those of a table from the oldest to the newest: what a later one says goes over what an earlier one said.
     pub files: Vec<StateFile>,
     /// Of a task before or behind an exchange: what it has heard, as the exchange writes it. Absent where there is none.

@@ -42,7 +42,7 @@ pub enum Step {
         /// Its number.
         sequence: u64,
         /// Its content.
-        entry: Entry,
+        entry: Box<Entry>,
     },
     /// See to it that Kafka has a mark of this task that won't be forgotten soon: answer [`Outcome::Marked`]. Without one, who
     /// comes next could not tell whether the records of the COMMIT to come were sent.
@@ -224,11 +224,11 @@ impl Machine {
             State::FindingFirstOffset(logged) => Step::FirstOffset { logged: *logged },
             State::Claiming(claim) => Step::Create {
                 sequence: self.next_sequence(),
-                entry: Entry::Claim(Claim { time: time.to_owned(), ..claim.clone() }),
+                entry: Box::new(Entry::Claim(Claim { time: time.to_owned(), ..claim.clone() })),
             },
             State::Deciding(commit) => Step::Create {
                 sequence: self.next_sequence(),
-                entry: Entry::Commit(Commit { time: time.to_owned(), ..commit.clone() }),
+                entry: Box::new(Entry::Commit(Commit { time: time.to_owned(), ..commit.clone() })),
             },
             State::Republishing | State::Publishing => Step::Publish {
                 files: self.last_commit.as_ref().map(|(_, commit)| commit.files.clone()).unwrap_or_default(),

@@ -60,7 +60,7 @@ impl World {
             Step::Create { sequence, entry } => match self.log.get(&sequence) {
                 Some(there) => Outcome::Taken(there.clone()),
                 None => {
-                    self.log.insert(sequence, entry);
+                    self.log.insert(sequence, *entry);
                     Outcome::Created
                 }
             },

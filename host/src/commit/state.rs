@@ -61,7 +61,7 @@ pub(super) async fn keep(
         retried("write state", || async { store.control.store.put(&to, content.clone().into()).await }).await?;
         files.push(StateFile { table: table.to_owned(), path, bytes, xxh3: hash.finish(), rows });
     }
-    Ok(CommittedState { watermark_us, files, exchange: None })
+    Ok(CommittedState { watermark_us, files, ..CommittedState::default() })
 }
 
 /// Reads all files of a state.

@@ -9,7 +9,7 @@ use super::options::Properties;
 use super::read::Report;
 use super::units;
 use crate::plugin::Limits;
-use crate::window::{Emit, OnStateChange, Window, WindowOptions, micros};
+use crate::window::{Emit, OnStateChange, WINDOW_END, WINDOW_START, Window, WindowOptions, micros};
 
 /// How rows are folded into groups, by key and by windows of event time.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -117,6 +117,12 @@ pub(super) fn check(path: &str, options: &AggregateOptions, report: &mut Report)
         if options.idle_after.is_some() {
             let message = "without a `window` there is nothing to move on to";
             report.error(&at("idle_after"), message, "leave it out, or window = { tumbling = \"5m\" }");
+        }
+    }
+    for (index, name) in options.key.iter().enumerate().filter(|_| options.window.is_some()) {
+        if [WINDOW_START, WINDOW_END].contains(&name.as_str()) {
+            let message = format!("`{name}` is what a window's own column is called beside those of the key");
+            report.error(&format!("{path}.key[{index}]"), message, "give the column another name in `columns`");
         }
     }
     for (key, names) in [("key", &options.key), ("dedup", &options.dedup)] {

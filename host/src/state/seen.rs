@@ -212,11 +212,17 @@ impl Seen {
         RecordBatch::try_new(Arc::clone(&self.file_schema), columns)
     }
 
-    /// Takes in a file that was written before, after all those before it. `is_over` tells ends that are past.
+    /// Takes in a file that was written before, after all those before it. `is_over` tells ends that are past; all others move by
+    /// `later_us`, and then nothing stays of the file at the next cut.
     ///
     /// # Errors
     /// Columns that aren't those of [`Self::file_schema`], or digests under no key or another.
-    pub fn restore(&mut self, batches: &[RecordBatch], is_over: impl Fn(i64) -> bool) -> Result<(), ArrowError> {
+    pub fn restore(
+        &mut self,
+        batches: &[RecordBatch],
+        is_over: impl Fn(i64) -> bool,
+        later_us: i64,
+    ) -> Result<(), ArrowError> {
         let odd = |what: &str| ArrowError::SchemaError(format!("rows that were seen, {what}"));
         let mut entries = super::changes::Entries::default();
         for batch in batches {
@@ -236,7 +242,8 @@ impl Seen {
             for (digest, &until) in digests.iter().zip(ends.values()) {
                 let digest = digest.and_then(|digest| digest.try_into().ok()).map(u128::from_be_bytes);
                 let digest = digest.ok_or_else(|| odd("with a digest that is none"))?;
-                if is_over(until) {
+                let (before, until) = (until, until.saturating_add(later_us));
+                if is_over(before) || is_over(until) {
                     continue;
                 }
                 let slot = match self.note(digest, until) {
@@ -250,6 +257,9 @@ impl Seen {
             }
         }
         self.changes.restored(entries);
+        if later_us != 0 {
+            self.changes.write_anew();
+        }
         Ok(())
     }
 }
@@ -340,7 +350,7 @@ mod tests {
         let mut second = seen();
         let own = second.file_schema().clone();
         for file in &files {
-            second.restore(&read(file, &second), |until| until < 500).unwrap();
+            second.restore(&read(file, &second), |until| until < 500, 0).unwrap();
         }
         assert_eq!(second.len(), 2000);
         assert_eq!(note(&mut second, 0..500, |value| value), [true; 500], "they were over");
@@ -350,11 +360,11 @@ mod tests {
         let mut other = seen();
         note(&mut other, 0..1, |value| value);
         let foreign = encode(&other.cut(-1).unwrap().unwrap().file.unwrap(), "test").unwrap();
-        let error = second.restore(&read(&foreign, &second), |_| true).unwrap_err();
+        let error = second.restore(&read(&foreign, &second), |_| true, 0).unwrap_err();
         assert!(error.to_string().contains("under two keys"), "{error}");
         let plain = own.as_ref().clone().with_metadata(std::collections::HashMap::<String, String>::new());
         let without = RecordBatch::new_empty(Arc::new(plain));
-        let error = seen().restore(&[without], |_| true).unwrap_err();
+        let error = seen().restore(&[without], |_| true, 0).unwrap_err();
         assert!(error.to_string().contains("without the key"), "{error}");
     }
 

@@ -239,7 +239,7 @@ impl StateDeltas {
     /// Writes the state's files; returns what the COMMIT has to say of them.
     pub(super) async fn keep(self, log: &mut TaskLog) -> Result<crate::commit::CommittedState, LogError> {
         let Self { deltas, owner, exchange } = self;
-        let watermark_us = deltas.watermark_us;
+        let Deltas { watermark_us, over_us, allowed_lateness_us, .. } = deltas;
         let tables = [(GROUPS, deltas.groups), (SEEN, deltas.seen)];
         // Off the threads that uploads run on.
         let encoded = tokio::task::spawn_blocking(move || {
@@ -250,9 +250,8 @@ impl StateDeltas {
             LogError::Store(object_store::Error::Generic { store: "state", source: error })
         };
         let changes = encoded.await.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
-        let mut committed = log.keep_state(watermark_us, changes).await?;
-        committed.exchange = exchange;
-        Ok(committed)
+        let kept = log.keep_state(watermark_us, changes).await?;
+        Ok(crate::commit::CommittedState { over_us, allowed_lateness_us, exchange, ..kept })
     }
 
     /// Of a task before an exchange.
@@ -297,8 +296,14 @@ pub(crate) fn read(
     stored: &StoredState,
 ) -> Result<Restored, (String, FileError)> {
     let (groups, seen) = aggregation.tables();
-    let mut restored = Restored { watermark_us: stored.committed.watermark_us, ..Restored::default() };
-    for (file, content) in stored.committed.files.iter().zip(&stored.files) {
+    let committed = &stored.committed;
+    let mut restored = Restored {
+        watermark_us: committed.watermark_us,
+        over_us: committed.over_us,
+        allowed_lateness_us: committed.allowed_lateness_us,
+        ..Restored::default()
+    };
+    for (file, content) in committed.files.iter().zip(&stored.files) {
         let (files, schema) = match (file.table.as_str(), seen) {
             (SEEN, Some(seen)) => (&mut restored.seen, seen.file_schema()),
             _ => (&mut restored.groups, groups.file_schema()),

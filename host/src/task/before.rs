@@ -100,7 +100,7 @@ impl Before {
     /// Ends an epoch: tells everyone how far this task has come.
     pub(super) fn end_epoch(&mut self) -> Result<(RecordBatch, StateDeltas), EncodeError> {
         let told = if self.plan.window.time.is_some() { self.sending.tell() } else { Vec::new() };
-        let deltas = Deltas { watermark_us: self.sending.watermark_us(), groups: None, seen: None };
+        let deltas = Deltas { watermark_us: self.sending.watermark_us(), ..Deltas::default() };
         Ok((placed_records(HEADER, &told)?, StateDeltas::sent(deltas, &Remembered::Before)))
     }
 

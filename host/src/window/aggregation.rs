@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::array::{TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
 
 use super::dedup::Dedup;
@@ -14,15 +14,14 @@ use super::{Carrier, Emit, Fold, NotCarried, Refused, Window, WindowOptions, ses
 use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
 use crate::state::{Delta, KeyColumns, Lookup, Seen, Span, Table};
 
-/// Columns of a windowed group beside its keys.
-pub(super) const WINDOW_START: &str = "window_start";
-pub(super) const WINDOW_END: &str = "window_end";
+/// Columns of a windowed group beside its keys, none of which has such a name.
+pub const WINDOW_START: &str = "window_start";
+/// See [`WINDOW_START`].
+pub const WINDOW_END: &str = "window_end";
 /// Groups given out in one call.
 const FINISH_ROWS: usize = 8192;
 /// Rows that go through each step together: what is noted of them stays in the nearest caches.
 const BLOCK_ROWS: usize = if cfg!(test) { 4 } else { 512 };
-/// Up to one row in so many goes to the fold though it counts for nothing: to copy all others takes longer.
-const SPARED: usize = 8;
 
 /// What became of the rows of a batch that a fold has no part in.
 #[derive(Debug, Default)]
@@ -34,10 +33,14 @@ pub struct Folded {
 }
 
 /// What has to be written so that a task can go on from here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Deltas {
     /// No more rows are expected from before it, microseconds; `None` before the first row.
     pub watermark_us: Option<i64>,
+    /// What ended by then was let go of, whatever lateness is allowed later, microseconds; `None` before the first row.
+    pub over_us: Option<i64>,
+    /// The lateness that was allowed, microseconds.
+    pub allowed_lateness_us: Option<i64>,
     /// What changed of the groups.
     pub groups: Option<Delta>,
     /// What changed of the rows remembered.
@@ -49,6 +52,10 @@ pub struct Deltas {
 pub struct Restored {
     /// As [`Deltas::watermark_us`].
     pub watermark_us: Option<i64>,
+    /// As [`Deltas::over_us`].
+    pub over_us: Option<i64>,
+    /// As [`Deltas::allowed_lateness_us`]; `None`: nobody has written it down, and it is taken to be what it is now.
+    pub allowed_lateness_us: Option<i64>,
     /// Files of the groups.
     pub groups: Vec<Vec<RecordBatch>>,
     /// Files of the rows remembered.
@@ -73,7 +80,7 @@ pub struct Aggregation {
 /// The columns that tell groups apart: those of the key, and `window_start` and `window_end` where there are windows.
 ///
 /// # Errors
-/// A column that isn't there, or that is called like one of the window's.
+/// A column that isn't there. That none of the key is called like one of the window's is checked with the configuration.
 pub fn group_schema(input: &Schema, options: &WindowOptions) -> Result<SchemaRef, ArrowError> {
     let keys = KeyColumns::new(input, &options.key)?;
     let mut fields: Vec<Field> = keys.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
@@ -96,7 +103,7 @@ impl Aggregation {
         };
         Ok(Self {
             time: options.time.as_ref().map(|time| input.index_of(time)).transpose()?,
-            watermark: Watermark { at_us: i64::MIN, delay_us: Some(options.delay_us) },
+            watermark: Watermark { at_us: i64::MIN, over_us: i64::MIN, delay_us: Some(options.delay_us) },
             given_out_us: i64::MIN,
             groups: Table::new(KeyColumns::new(input, &options.key)?, states, lookup),
             seen: if options.dedup.is_empty() { None } else { Some(Dedup::new(input, &options.dedup)?) },
@@ -153,11 +160,15 @@ impl Aggregation {
 
     fn restore_all_but_groups(&mut self, restored: &Restored) -> Result<(), ArrowError> {
         self.watermark.at_us = restored.watermark_us.unwrap_or(i64::MIN);
+        self.watermark.over_us = restored.over_us.unwrap_or(i64::MIN);
         self.given_out_us = self.watermark.at_us;
         let watermark = self.watermark;
+        let lateness = self.options.allowed_lateness_us;
+        // Where more is allowed than before the like of a row is late only later.
+        let later = lateness.saturating_sub(restored.allowed_lateness_us.unwrap_or(lateness));
         if let Some(seen) = &mut self.seen {
             for file in &restored.seen {
-                seen.seen.restore(file, |until| watermark.is_past(until, 0))?;
+                seen.seen.restore(file, |until| watermark.is_past(until, 0), later)?;
             }
         }
         Ok(())
@@ -217,31 +228,10 @@ impl Aggregation {
                 _ => self.touched.find(&mut self.groups, &keys, &timely, window, lateness),
             }
         }
-        let taken = self.touched.numbered();
         if let Some(Window::Session { gap_us }) = window {
             session::fold(&mut self.groups, rows, &keys, &in_sessions, gap_us, lateness, fold)?;
-        } else if !taken.is_empty() {
-            // Each row once at most, and in their order: what stays in its place is copied as a whole, if at all.
-            let once = matches!(window, None | Some(Window::Tumbling { .. }));
-            let left_out = rows.num_rows().saturating_sub(taken.len());
-            let taken = if once && left_out == 0 {
-                Ok(rows.clone())
-            } else if once && left_out <= rows.num_rows() / SPARED {
-                self.touched.number_all(rows.num_rows());
-                Ok(rows.clone())
-            } else if once {
-                let mut mask = BooleanBufferBuilder::new(rows.num_rows());
-                mask.append_n(rows.num_rows(), false);
-                taken.iter().for_each(|&row| mask.set_bit(row as usize, true));
-                filter_record_batch(rows, &BooleanArray::new(mask.finish(), None))
-            } else {
-                take_record_batch(rows, &UInt32Array::from(taken.to_vec()))
-            };
-            let taken = taken.map_err(|error| {
-                self.touched.forget(&mut self.groups);
-                odd(error)
-            })?;
-            self.touched.fold(&mut self.groups, &taken, fold)?;
+        } else {
+            self.touched.fold(&mut self.groups, rows, window, fold)?;
         }
         let late =
             if late.is_empty() { None } else { Some(take_record_batch(rows, &UInt32Array::from(late)).map_err(odd)?) };
@@ -328,10 +318,19 @@ impl Aggregation {
     /// # Errors
     /// None that Arrow should have.
     pub fn cut(&mut self) -> Result<Deltas, ArrowError> {
-        let at = self.watermark.at_us;
+        let (at, lateness) = (self.watermark.at_us, self.options.allowed_lateness_us);
         self.given_out_us = at;
-        self.groups.keys.remove_ended(at.saturating_sub(self.options.allowed_lateness_us));
+        // What the last rows made of these groups is in no file: they never come back.
+        let over = self.watermark.over_us.max(at.saturating_sub(lateness));
+        self.watermark.over_us = over;
+        self.groups.keys.remove_ended(over);
         let seen = self.seen.as_mut().map(|dedup| dedup.seen.cut(at)).transpose()?.flatten();
-        Ok(Deltas { watermark_us: self.watermark_us(), groups: self.groups.cut()?, seen })
+        Ok(Deltas {
+            watermark_us: self.watermark_us(),
+            over_us: Some(over).filter(|&over| over != i64::MIN),
+            allowed_lateness_us: Some(lateness),
+            groups: self.groups.cut()?,
+            seen,
+        })
     }
 }

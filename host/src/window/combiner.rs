@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{max, take_record_batch};
+use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
+use arrow::compute::max;
 use arrow::error::ArrowError;
 
 use super::aggregation::group_schema;
+use super::calls::{Call, update};
 use super::event_time::times;
 use super::{Fold, Refused, Window, WindowOptions};
 use crate::batch::{DataType, Field, RecordBatch, Schema, SchemaRef};
-use crate::state::{KeyColumns, Keys, Lookup, Span};
+use crate::state::{Columns, KeyColumns, Keys, Lookup, Span};
 
 /// How many rows a state stands for.
 pub(super) const ROWS: &str = "rows";
@@ -90,16 +91,20 @@ impl Combiner {
                 _ => group(Span::ALWAYS),
             }
         }
-        let taken = match self.window {
-            Some(Window::Hopping { .. }) => take_record_batch(rows, &UInt32Array::from(taken)).map_err(odd)?,
-            _ => rows.clone(),
-        };
         let none = RecordBatch::new_empty(Arc::clone(&self.states));
         let count = groups.len() as u32;
-        let (states, rejected) = fold.update(&taken, &group_of_row, count, &none).map_err(Refused::Fold)?;
-        if let Some(rejection) = rejected.into_iter().next() {
-            return Err(Refused::Row(rejection.reason));
-        }
+        let states = match self.window {
+            Some(Window::Hopping { size_us, slide_us }) => {
+                let slots: Vec<u32> = (0..count).collect();
+                let mut states = Columns::new(&self.states);
+                let call = Call { rows: taken, group_of_row: group_of_row.clone(), slots: slots.clone(), known: 0 };
+                for call in call.divided(rows, size_us, slide_us, &groups) {
+                    states.scatter(&call.slots, &call.fold(rows, &none, fold)?);
+                }
+                states.gather(&slots)
+            }
+            _ => update(rows, &group_of_row, count, &none, fold)?,
+        };
         self.describe(&groups, &group_of_row, &states).map_err(odd)
     }
 

@@ -84,7 +84,7 @@ mod tests {
     fn what_is_remembered_is_bounded_within_an_epoch() {
         let schema = Arc::new(Schema::new(vec![Field::new("n", data_type("int64").unwrap(), false)]));
         let mut dedup = Dedup::new(&schema, &["n".to_owned()]).unwrap();
-        let mut watermark = Watermark { at_us: i64::MIN, delay_us: Some(10 * SECOND) };
+        let mut watermark = Watermark { at_us: i64::MIN, over_us: i64::MIN, delay_us: Some(10 * SECOND) };
         for at in 0..1000 {
             let values = Int64Array::from_iter_values(at * 10..at * 10 + 10);
             let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
@@ -108,7 +108,7 @@ mod tests {
         let mut dedup = Dedup::new(&schema, &["n".to_owned()]).unwrap();
         let values = Int64Array::from(vec![1, 1, 2, 1]);
         let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(values)]).unwrap();
-        let at = |at_us| Watermark { at_us, delay_us: Some(0) };
+        let at = |at_us| Watermark { at_us, over_us: i64::MIN, delay_us: Some(0) };
         let judge = |dedup: &mut Dedup, rows_of: &[(usize, i64, i64)]| {
             let keys = dedup.begin(&rows, at(i64::MIN)).unwrap();
             let row = |&(row, until, now)| Row { row, time_us: 0, last_end_us: until, watermark: at(now) };

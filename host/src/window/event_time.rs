@@ -30,6 +30,8 @@ pub(super) fn times(rows: &RecordBatch, column: usize) -> Result<&TimestampMicro
 pub(super) struct Watermark {
     /// `i64::MIN` before the first row.
     pub(super) at_us: i64,
+    /// What ended by then was let go of, when less lateness was allowed perhaps; `i64::MIN` before the first cut.
+    pub(super) over_us: i64,
     /// `None`: rows say nothing, it is told from elsewhere.
     pub(super) delay_us: Option<i64>,
 }
@@ -55,7 +57,7 @@ impl Watermark {
 
     /// Whether rows that hold until `end_us` are over, even for those who wait for `lateness_us` more.
     pub(super) fn is_past(&self, end_us: i64, lateness_us: i64) -> bool {
-        end_us.saturating_add(lateness_us) <= self.at_us
+        end_us <= self.over_us || end_us.saturating_add(lateness_us) <= self.at_us
     }
 }
 
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_watermark_never_goes_back() {
-        let mut watermark = Watermark { at_us: i64::MIN, delay_us: Some(5) };
+        let mut watermark = Watermark { at_us: i64::MIN, over_us: i64::MIN, delay_us: Some(5) };
         assert!(!watermark.is_past(-1_000_000, 0), "nothing is late before the first row");
         watermark.saw(20);
         watermark.saw(3);

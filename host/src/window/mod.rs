@@ -7,6 +7,7 @@
 //! What never happens: a batch is folded in part.
 
 mod aggregation;
+mod calls;
 mod carrying;
 mod combiner;
 mod dedup;
@@ -20,7 +21,7 @@ mod tests;
 
 use crate::batch::{RecordBatch, Rejection};
 
-pub use aggregation::{Aggregation, Deltas, Folded, Restored, group_schema};
+pub use aggregation::{Aggregation, Deltas, Folded, Restored, WINDOW_END, WINDOW_START, group_schema};
 pub use carrying::{Carrier, Migrate, NotCarried, StateChange, compatible};
 pub use combiner::{Combiner, KEY};
 pub use options::{Emit, OnStateChange, Window, WindowOptions, micros};

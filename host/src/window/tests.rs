@@ -2,6 +2,8 @@
 //! reading of the rules, row for row.
 
 mod apart;
+mod hopping;
+mod lateness;
 mod left_out;
 
 use std::collections::BTreeMap;
@@ -132,32 +134,41 @@ struct Outcome {
     duplicates: u64,
 }
 
-/// The rules, one row after another.
-fn reference(options: &WindowOptions, epochs: &[Vec<Vec<Row>>]) -> Outcome {
+/// The rules, one row after another. From epoch to epoch other lateness may be allowed.
+fn reference(options: &WindowOptions, epochs: &[Vec<Vec<Row>>], latenesses: &[i64]) -> Outcome {
     let mut outcome = Outcome::default();
-    let (mut watermark, mut given_out) = (i64::MIN, i64::MIN);
+    let (mut watermark, mut given_out, mut over) = (i64::MIN, i64::MIN, i64::MIN);
     // Windows by key: start, end, count, sum, changed in this epoch.
     type Windows = Vec<(i64, i64, i64, i64, bool)>;
     let mut groups: BTreeMap<Option<&str>, Windows> = BTreeMap::new();
     let mut seen: BTreeMap<(Option<&str>, i64), i64> = BTreeMap::new();
-    let lateness = options.allowed_lateness_us;
-    for epoch in epochs {
+    for (epoch, &lateness) in epochs.iter().zip(latenesses) {
+        let is_past = |end: i64, watermark: i64| end <= over || end + lateness <= watermark;
+        let is_late = |row: &Row, watermark: i64| {
+            let judged = options.window.is_some() || !options.dedup.is_empty();
+            judged && is_past(last_end(options, row.time), watermark)
+        };
+        // Ends of the first of each kind: its like counts for as long as it wouldn't be late itself.
+        let doubled = |seen: &BTreeMap<(Option<&str>, i64), i64>, row: &Row, watermark: i64| {
+            let end = seen.get(&(row.key, by_time(options, row)));
+            !options.dedup.is_empty() && end.is_some_and(|&end| !is_past(end, watermark))
+        };
         for row in epoch.iter().flatten() {
-            if row.value < 0 && !late_of(options, row, watermark) && !doubled(options, &seen, row, watermark) {
+            if row.value < 0 && !is_late(row, watermark) && !doubled(&seen, row, watermark) {
                 outcome.dead.push(row.clone());
                 continue;
             }
             let before = watermark;
             watermark = watermark.max(row.time - options.delay_us);
-            if late_of(options, row, before) {
+            if is_late(row, before) {
                 outcome.late.push(row.clone());
                 continue;
             }
-            if doubled(options, &seen, row, before) {
+            if doubled(&seen, row, before) {
                 outcome.duplicates += 1;
                 continue;
             }
-            seen.insert((row.key, by_time(options, row)), last_end(options, row.time) + lateness);
+            seen.insert((row.key, by_time(options, row)), last_end(options, row.time));
             let windows = groups.entry(row.key).or_default();
             match options.window {
                 None => match windows.first_mut() {
@@ -167,7 +178,7 @@ fn reference(options: &WindowOptions, epochs: &[Vec<Vec<Row>>]) -> Outcome {
                 Some(Window::Session { gap_us }) => {
                     let mut joined = (row.time, row.time + gap_us, 1, row.value, true);
                     windows.retain(|&(start, end, count, sum, _)| {
-                        let joins = end + lateness > before && start < row.time + gap_us && row.time < end;
+                        let joins = !is_past(end, before) && start < row.time + gap_us && row.time < end;
                         if joins {
                             joined = (joined.0.min(start), joined.1.max(end), joined.2 + count, joined.3 + sum, true);
                         }
@@ -183,7 +194,7 @@ fn reference(options: &WindowOptions, epochs: &[Vec<Vec<Row>>]) -> Outcome {
                     };
                     let first = (row.time - size).div_euclid(slide) * slide;
                     for start in (0..).map(|n| first + n * slide).take_while(|start| *start <= row.time) {
-                        if row.time >= start + size || start + size + lateness <= before {
+                        if row.time >= start + size || is_past(start + size, before) {
                             continue;
                         }
                         match windows.iter_mut().find(|window| window.0 == start) {
@@ -208,9 +219,10 @@ fn reference(options: &WindowOptions, epochs: &[Vec<Vec<Row>>]) -> Outcome {
                 *changed = false;
             }
             if options.window.is_some() {
-                windows.retain(|window| window.1 + lateness > watermark);
+                windows.retain(|window| !is_past(window.1, watermark));
             }
         }
+        over = if watermark == i64::MIN { over } else { over.max(watermark - lateness) };
         given_out = watermark;
         out.sort();
         outcome.given.push(out);
@@ -227,47 +239,44 @@ fn last_end(options: &WindowOptions, time: i64) -> i64 {
     }
 }
 
-fn late_of(options: &WindowOptions, row: &Row, watermark: i64) -> bool {
-    let judged = options.window.is_some() || !options.dedup.is_empty();
-    judged && last_end(options, row.time) + options.allowed_lateness_us <= watermark
-}
-
 /// The second column of the key of `dedup`, if it has two.
 fn by_time(options: &WindowOptions, row: &Row) -> i64 {
     if options.dedup.len() > 1 { row.time } else { 0 }
 }
 
-fn doubled(options: &WindowOptions, seen: &BTreeMap<(Option<&str>, i64), i64>, row: &Row, watermark: i64) -> bool {
-    !options.dedup.is_empty() && seen.get(&(row.key, by_time(options, row))).is_some_and(|until| *until > watermark)
-}
-
-/// What an [`Aggregation`] makes of it; after some epochs it is written, and another goes on from what was written.
-fn actual(options: &WindowOptions, epochs: &[Vec<Vec<Row>>], rng: &mut Rng) -> Outcome {
-    let new = || Aggregation::new(options, &input(), &states()).unwrap();
-    let (mut outcome, mut aggregation) = (Outcome::default(), new());
+/// What an [`Aggregation`] makes of it; after some epochs it is written, and another goes on from what was written: always where other
+/// lateness is allowed.
+fn actual(options: &WindowOptions, epochs: &[Vec<Vec<Row>>], latenesses: &[i64], rng: &mut Rng) -> Outcome {
+    let new = |allowed_lateness_us: i64| {
+        let options = WindowOptions { allowed_lateness_us, ..options.clone() };
+        Aggregation::new(&options, &input(), &states()).unwrap()
+    };
+    let (mut outcome, mut aggregation) = (Outcome::default(), new(latenesses[0]));
     let mut files: [Vec<bytes::Bytes>; 2] = Default::default();
-    for epoch in epochs {
+    for (at, epoch) in epochs.iter().enumerate() {
+        let (lateness, next) = (latenesses[at], *latenesses.get(at + 1).unwrap_or(&latenesses[at]));
         for rows in epoch {
             halve(&mut aggregation, rows, &mut outcome);
         }
         let mut out: Vec<Given> = aggregation.finish(&mut Sums).unwrap().iter().flat_map(given).collect();
         out.sort();
         outcome.given.push(out);
-        let Deltas { watermark_us, groups, seen } = aggregation.cut().unwrap();
+        let Deltas { watermark_us, over_us, allowed_lateness_us, groups, seen } = aggregation.cut().unwrap();
         for (files, delta) in files.iter_mut().zip([groups, seen]) {
             let Some(delta) = delta else { continue };
             files.truncate(delta.kept);
             files.extend(delta.file.map(|file| state::encode(&file, "test").unwrap()));
         }
-        if rng.u8(0..4) == 0 {
-            aggregation = new();
+        if rng.u8(0..4) == 0 || next != lateness {
+            aggregation = new(next);
             let (groups, seen) = aggregation.tables();
             let read = |files: &[bytes::Bytes], schema: Option<&SchemaRef>| {
                 let decode = |file: &bytes::Bytes| state::decode(file.clone(), "test", schema.unwrap()).unwrap();
                 files.iter().map(decode).collect::<Vec<_>>()
             };
             let groups = read(&files[0], Some(groups.file_schema()));
-            let restored = Restored { watermark_us, groups, seen: read(&files[1], seen.map(state::Seen::file_schema)) };
+            let seen = read(&files[1], seen.map(state::Seen::file_schema));
+            let restored = Restored { watermark_us, over_us, allowed_lateness_us, groups, seen };
             let mut carrier = Carrier::<()> { migrate: None, allow_dropped: false, carried: 0 };
             aggregation.restore(&restored, &mut carrier).unwrap();
             assert_eq!(carrier.carried, 0);
@@ -347,8 +356,18 @@ fn a_thousand_random_streams_come_out_as_the_rules_say() {
     for seed in 0..1000 {
         let mut rng = Rng::with_seed(seed);
         let (options, epochs) = (options(&mut rng), epochs(&mut rng));
-        let expected = reference(&options, &epochs);
-        let outcome = actual(&options, &epochs, &mut rng);
+        let mut lateness = options.allowed_lateness_us;
+        let mut next = || {
+            lateness = if rng.u8(0..8) == 0 { rng.i64(0..30) } else { lateness };
+            lateness
+        };
+        // Every third stream with one that changes.
+        let latenesses: Vec<i64> = match seed % 3 {
+            0 => epochs.iter().map(|_| next()).collect(),
+            _ => vec![lateness; epochs.len()],
+        };
+        let expected = reference(&options, &epochs, &latenesses);
+        let outcome = actual(&options, &epochs, &latenesses, &mut rng);
         assert_eq!(outcome, expected, "seed {seed}: {options:?}");
         given += expected.given.iter().map(Vec::len).sum::<usize>();
         late += expected.late.len();
@@ -374,10 +393,12 @@ fn how_rows_are_cut_doesnt_matter() {
         };
         let once = vec![vec![epochs.iter().flatten().flatten().cloned().collect::<Vec<Row>>()]];
         let by_row: Vec<Vec<Vec<Row>>> = epochs.iter().flatten().flatten().map(|row| vec![vec![row.clone()]]).collect();
-        let cut = flat(actual(&options, &epochs, &mut rng));
-        assert_eq!(flat(actual(&options, &by_row, &mut rng)), cut, "seed {seed}: {options:?}");
+        let mut all =
+            |epochs: &[Vec<Vec<Row>>]| flat(actual(&options, epochs, &vec![0; epochs.len().max(1)], &mut rng));
+        let cut = all(&epochs);
+        assert_eq!(all(&by_row), cut, "seed {seed}: {options:?}");
         if !epochs.iter().flatten().all(Vec::is_empty) {
-            assert_eq!(flat(actual(&options, &once, &mut rng)), cut, "seed {seed}: {options:?}");
+            assert_eq!(all(&once), cut, "seed {seed}: {options:?}");
         }
     }
 }

@@ -41,6 +41,13 @@ fn what_does_not_go_together_in_an_aggregate_is_named() {
         &["11:12 pipeline.p.aggregate.exchange: `all` is none of the values it can have"],
     );
     aggregate(timed, &[]);
+    aggregate(
+        &format!("{timed}key = ['a', 'window_end']"),
+        &[
+            "11:13 pipeline.p.aggregate.key[1]: `window_end` is what a window's own column is called beside those of the key",
+        ],
+    );
+    aggregate("plugin = 'x.wasm'\nkey = ['window_start']", &[]);
     aggregate("plugin = 'x.wasm'\ntime = 'at'\ndedup = ['id']\non = 'change'", &[]);
 
     // Keys of an aggregate beside it are not keys of a later version.

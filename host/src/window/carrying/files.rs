@@ -131,6 +131,8 @@ impl Written {
         };
         Restored {
             watermark_us: self.watermark_us,
+            over_us: None,
+            allowed_lateness_us: None,
             groups: read(&self.groups, groups.file_schema()),
             seen: read(&self.seen, seen.unwrap().file_schema()),
         }

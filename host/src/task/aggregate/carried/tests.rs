@@ -79,7 +79,7 @@ fn stored(schema: &SchemaRef) -> StoredState {
     let file = aggregation.cut().unwrap().groups.unwrap().file.unwrap();
     let content = state::encode(&file, &owner(FOLDER, &window())).unwrap();
     let named = StateFile { table: GROUPS.to_owned(), path: "state/a-0".to_owned(), ..StateFile::default() };
-    let committed = CommittedState { watermark_us: None, files: vec![named], exchange: None };
+    let committed = CommittedState { files: vec![named], ..CommittedState::default() };
     StoredState { committed, files: vec![content] }
 }
 
