@@ -131,7 +131,8 @@ impl Touched {
         rows: &RecordBatch,
         fold: &mut F,
     ) -> Result<(), Refused<F::Error>> {
-        let states = table.values.gather(&self.known);
+        let states = table.values.gather(&self.known).map_err(|error| Refused::Row(error.to_string()));
+        let states = states.inspect_err(|_| self.forget(table))?;
         let count = (self.count() + usize::from(self.no_group.is_some())) as u32;
         let has_group = |row: u32| Some(self.group_of_row[row as usize]) != self.no_group;
         let refused = match fold.update(rows, &self.group_of_row, count, &states) {
