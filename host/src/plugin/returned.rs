@@ -16,6 +16,7 @@ use super::bindings::exports::rillgate::plugin::transform::Output;
 use super::bindings::rillgate::plugin::common;
 use super::bindings::rillgate::plugin::table::{BatchResult, ColumnResult, ValuesResult, VarlenResult};
 use super::log;
+use super::secrets::Secrets;
 use super::tables::Table;
 use crate::batch::{Field, RecordBatch, Rejection, type_name};
 
@@ -42,13 +43,16 @@ pub struct Updated {
 }
 
 /// Checks and takes over the answer to a batch of `input_rows` rows.
-pub(super) fn take(tables: &[Table], input_rows: u32, output: Output) -> Result<Applied, String> {
+pub(super) fn take(tables: &[Table], input_rows: u32, output: Output, secrets: &Secrets) -> Result<Applied, String> {
     if output.batches.len() != tables.len() {
         let (returned, announced) = (output.batches.len(), tables.len());
         return Err(format!("{returned} batches, and `open` announced {announced} tables"));
     }
     let batches = tables.iter().zip(output.batches).map(|(table, returned)| batch(table, returned));
-    Ok(Applied { batches: batches.collect::<Result<_, _>>()?, rejected: rejections(input_rows, output.rejected)? })
+    Ok(Applied {
+        batches: batches.collect::<Result<_, _>>()?,
+        rejected: rejections(input_rows, output.rejected, secrets)?,
+    })
 }
 
 /// Checks and takes over what `update` made of `input_rows` rows and the states of `groups` groups.
@@ -57,9 +61,10 @@ pub(super) fn take_updated(
     input_rows: u32,
     groups: u32,
     updated: aggregate::Updated,
+    secrets: &Secrets,
 ) -> Result<Updated, String> {
     let states = take_states(state, groups, updated.states)?;
-    Ok(Updated { states, rejected: rejections(input_rows, updated.rejected)? })
+    Ok(Updated { states, rejected: rejections(input_rows, updated.rejected, secrets)? })
 }
 
 /// Checks and takes over the states of `groups` groups.
@@ -70,7 +75,7 @@ pub(super) fn take_states(state: &Table, groups: u32, returned: BatchResult) -> 
     batch(state, returned)
 }
 
-fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<Rejection>, String> {
+fn rejections(input_rows: u32, returned: Vec<common::Rejection>, secrets: &Secrets) -> Result<Vec<Rejection>, String> {
     if let Some(common::Rejection { row, .. }) = returned.iter().find(|rejection| rejection.row >= input_rows) {
         return Err(format!("a rejection of row {row}, and the batch has {input_rows} rows"));
     }
@@ -78,7 +83,7 @@ fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<R
         .into_iter()
         .map(|common::Rejection { row, reason }| Rejection {
             row,
-            reason: log::reason(&reason, "rejected without a reason"),
+            reason: log::reason(&reason, secrets, "rejected without a reason"),
         })
         .collect();
     // Stable: of several reasons for one row the first is kept.
