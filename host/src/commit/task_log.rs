@@ -49,7 +49,7 @@ impl LogOptions {
     }
 }
 
-/// Copies of one epoch under way at once.
+/// Copies of one epoch under way at once, inside a store. Between two stores each is a whole file in memory, so it is one.
 const COPIES: usize = 16;
 
 /// The log of one task, held by one attempt.
@@ -223,7 +223,8 @@ impl TaskLog {
             Step::Publish { files } => {
                 let log = &*self;
                 let publish = |file| async move { log.publish(&file).await };
-                futures::stream::iter(files).map(publish).buffer_unordered(COPIES).try_collect::<()>().await?;
+                let copies = if self.store.copies_inside() { COPIES } else { 1 };
+                futures::stream::iter(files).map(publish).buffer_unordered(copies).try_collect::<()>().await?;
                 Outcome::Published
             }
             Step::Mark { offset, mark } => {
