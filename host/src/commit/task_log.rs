@@ -166,6 +166,11 @@ impl TaskLog {
         state::keep(&self.store, &self.folder, before, watermark_us, changes, name).await
     }
 
+    /// That a table of the state can't be made a file.
+    pub fn unwritable_state(&self, table: &'static str, reason: String) -> LogError {
+        LogError::UnwritableState { folder: self.folder.clone(), table, reason }
+    }
+
     /// Decides an epoch, publishes its files and sends its records. When this returns, every reader sees them.
     /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
     pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
