@@ -1,10 +1,12 @@
 //! As many threads as there are cores; each owns a set of tasks and does their work from decode to encode.
 //!
 //! Plugin instances belong to a worker and a pipeline: two hundred partitions of a Python plugin are not two hundred Pythons.
-//! What never happens: a task moves from one worker to another; a worker waits while one of its tasks has work.
+//! What never happens: a task moves from one worker to another; a worker waits while one of its tasks has work; a panic in one task
+//! ends another pipeline's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
@@ -105,7 +107,7 @@ impl Floor {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Add { mut task, ended } => {
-                if let Err(error) = self.open(task.version()) {
+                if let Err(error) = open(&mut self.plugins, &mut task) {
                     return ended(Err(error));
                 }
                 task.wake(std::thread::current());
@@ -137,14 +139,6 @@ impl Floor {
         }
     }
 
-    /// Makes instances of a version's plugins, unless they are here. On probation one that can't be opened is at fault itself.
-    fn open(&mut self, version: &Version) -> Result<(), TaskError> {
-        if let Entry::Vacant(place) = self.plugins.entry(version.id()) {
-            place.insert((version.open)().map_err(|error| version.ends(error.to_string()))?);
-        }
-        Ok(())
-    }
-
     /// Drops the instances that no task works with, or is about to.
     fn tidy(&mut self) {
         let versions: Vec<u64> = self.tasks.iter().flat_map(|(task, _)| task.versions()).collect();
@@ -158,7 +152,7 @@ impl Floor {
         while index < self.tasks.len() {
             let task = &mut self.tasks[index].0;
             let stepped = match self.plugins.get_mut(&task.version().id()) {
-                Some(plugins) => task.step(plugins),
+                Some(plugins) => contained(task, |task| task.step(plugins)),
                 // Opened when the task came or its version changed, dropped after the last of its kind has gone.
                 None => Err(TaskError::Fatal("no plugins".to_owned())),
             };
@@ -166,9 +160,8 @@ impl Floor {
                 Ok(Stepped::Worked) => worked = true,
                 Ok(Stepped::Swapped) => {
                     worked = true;
-                    let version = Arc::clone(task.version());
                     // They are here, unless the task came to this worker while its pipeline was being swapped.
-                    if let Err(error) = self.open(&version) {
+                    if let Err(error) = open(&mut self.plugins, task) {
                         self.end(index, Err(error));
                         continue;
                     }
@@ -203,20 +196,27 @@ impl Floor {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plugin::PluginError;
-    use crate::task::version::tests::{of, on_probation};
-
-    #[test]
-    fn a_version_on_probation_that_can_not_be_opened_goes_back_and_any_other_stops_its_pipeline() {
-        let unloadable = || PluginError::Unloadable { path: "x.wasm".into(), reason: "there is no room".to_owned() };
-        let version = || of(Arc::new(move || Err(unloadable())));
-        let before = Arc::new(version());
-        assert!(matches!(Floor::default().open(&before), Err(TaskError::Fatal(_))));
-        let next = on_probation(version(), &before);
-        assert!(matches!(Floor::default().open(&next), Err(TaskError::Swapped(_))));
-        assert!(next.failure().is_some_and(|reason| reason.contains("there is no room")));
-    }
+/// Makes instances of the plugins that a task works with.
+fn open(plugins: &mut HashMap<u64, Plugins>, task: &mut Task) -> Result<(), TaskError> {
+    contained(task, |task| open_plugins(plugins, task.version()))
 }
+
+/// Makes instances of a version's plugins, unless they are here. On probation one that can't be opened is at fault itself.
+fn open_plugins(plugins: &mut HashMap<u64, Plugins>, version: &Version) -> Result<(), TaskError> {
+    if let Entry::Vacant(place) = plugins.entry(version.id()) {
+        place.insert((version.open)().map_err(|error| version.ends(error.to_string()))?);
+    }
+    Ok(())
+}
+
+/// Does what is one task's. A panic in it ends that task, and its pipeline with it: the task is dropped as it is, and used no more.
+fn contained<T>(task: &mut Task, work: impl FnOnce(&mut Task) -> Result<T, TaskError>) -> Result<T, TaskError> {
+    catch_unwind(AssertUnwindSafe(|| work(task))).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+        Err(TaskError::Fatal(format!("{}: a panic, which is a fault of rillgate's: {words}", task.partition())))
+    })
+}
+
+#[cfg(test)]
+mod tests;

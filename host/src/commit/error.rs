@@ -107,6 +107,16 @@ pub enum LogError {
         /// What is wrong.
         wrong: String,
     },
+    /// A part of the task's state can't be made a file: it would be the same the next time.
+    #[error("state {table} of {folder} can't be written: {reason}")]
+    UnwritableState {
+        /// The task's control folder.
+        folder: String,
+        /// The table of the state.
+        table: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// Where to begin can't be told.
     #[error("{reason}")]
     FirstOffset {

@@ -192,11 +192,6 @@ impl Stage {
         self.closed.push(Closed { file, done });
     }
 
-    /// How many files were begun: part of the final names, so that no two files of an epoch have the same.
-    pub fn files(&self) -> u64 {
-        self.files
-    }
-
     /// Whether more waits for the store than should.
     pub fn is_full(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > FULL_BYTES

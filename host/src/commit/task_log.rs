@@ -49,7 +49,7 @@ impl LogOptions {
     }
 }
 
-/// Copies of one epoch under way at once.
+/// Copies of one epoch under way at once, inside a store. Between two stores each is a whole file in memory, so it is one.
 const COPIES: usize = 16;
 
 /// The log of one task, held by one attempt.
@@ -166,6 +166,11 @@ impl TaskLog {
         state::keep(&self.store, &self.folder, before, watermark_us, changes, name).await
     }
 
+    /// That a table of the state can't be made a file.
+    pub fn unwritable_state(&self, table: &'static str, reason: String) -> LogError {
+        LogError::UnwritableState { folder: self.folder.clone(), table, reason }
+    }
+
     /// Decides an epoch, publishes its files and sends its records. When this returns, every reader sees them.
     /// `acknowledge` is told the end offset afterwards, for Kafka's lag tools.
     pub async fn commit(&mut self, commit: Commit, acknowledge: impl Fn(i64)) -> Result<(), LogError> {
@@ -223,7 +228,8 @@ impl TaskLog {
             Step::Publish { files } => {
                 let log = &*self;
                 let publish = |file| async move { log.publish(&file).await };
-                futures::stream::iter(files).map(publish).buffer_unordered(COPIES).try_collect::<()>().await?;
+                let copies = if self.store.copies_inside() { COPIES } else { 1 };
+                futures::stream::iter(files).map(publish).buffer_unordered(copies).try_collect::<()>().await?;
                 Outcome::Published
             }
             Step::Mark { offset, mark } => {

@@ -34,6 +34,9 @@ pub enum EncodeError {
     /// The CSV or JSON writer, or the splitting into partitions refused.
     #[error("can't write the batch: {0}")]
     Arrow(#[from] ArrowError),
+    /// More than a column can hold.
+    #[error("the records of one batch are more than 2 GiB: have the plugin return fewer rows at once, or shorter ones")]
+    TooLong,
     /// The compressor refused.
     #[error("can't compress: {0}")]
     Compress(#[from] std::io::Error),

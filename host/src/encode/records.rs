@@ -188,7 +188,10 @@ impl RecordWriter {
         let Some((encoder, id)) = &self.avro else { return objects(&columns, Some(there)) };
         // Before it is registered values are as long as they will be.
         let rows = encoder.borrow_mut().encode(&columns, id.unwrap_or_default())?;
-        Ok(rows.iter().zip(&there).map(|(row, is_there)| is_there.then_some(row)).collect())
+        let values: Vec<&[u8]> =
+            rows.iter().zip(&there).map(|(row, is_there)| if is_there { row } else { &[] }).collect();
+        let offsets = offsets(values.iter().map(|value| value.len()).collect())?;
+        Ok(BinaryArray::try_new(offsets, values.concat().into(), Some(there))?)
     }
 }
 
@@ -211,7 +214,12 @@ fn objects(batch: &RecordBatch, there: Option<NullBuffer>) -> Result<BinaryArray
         lengths.push(line.len());
         start = end + 1;
     }
-    Ok(BinaryArray::try_new(OffsetBuffer::from_lengths(lengths), bytes.into(), there)?)
+    Ok(BinaryArray::try_new(offsets(lengths)?, bytes.into(), there)?)
+}
+
+/// Where values of these lengths begin and end. They are one column, which Arrow counts to 2 GiB.
+pub(super) fn offsets(lengths: Vec<usize>) -> Result<OffsetBuffer<i32>, EncodeError> {
+    OffsetBuffer::try_from_lengths(lengths).map_err(|_| EncodeError::TooLong)
 }
 
 /// A column as bytes: text and binary as they are, everything else as it is written in CSV.

@@ -16,6 +16,8 @@ use crate::batch::{Messages, RecordBatch, SchemaRef};
 
 /// A value is no longer than this: what Kafka takes by default is 1 MiB, with its own and the header.
 pub const MAX_BYTES: usize = 900_000;
+/// A record holds no more rows than this: the bytes of a row may be none, and columns that it lacks are made for each.
+const MAX_ROWS: usize = 1 << 16;
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,20 +79,23 @@ pub enum Unreadable {
     Columns(String),
 }
 
-/// The values of records that hold these columns, each within [`MAX_BYTES`]; `None` if a single row is too long for one.
+/// The values of records that hold these columns, each within [`MAX_BYTES`] and [`MAX_ROWS`]; `None` if a single row is too long for
+/// one.
 ///
 /// # Errors
 /// None that Arrow should have.
 pub fn encode(columns: &RecordBatch) -> Result<Option<Vec<Vec<u8>>>, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), columns.schema_ref())?;
-    writer.write(columns)?;
-    let value = writer.into_inner()?;
-    if value.len() <= MAX_BYTES {
-        return Ok(Some(vec![value]));
-    }
     let rows = columns.num_rows();
-    if rows <= 1 {
-        return Ok(None);
+    if rows <= MAX_ROWS {
+        let mut writer = StreamWriter::try_new(Vec::new(), columns.schema_ref())?;
+        writer.write(columns)?;
+        let value = writer.into_inner()?;
+        if value.len() <= MAX_BYTES {
+            return Ok(Some(vec![value]));
+        }
+        if rows <= 1 {
+            return Ok(None);
+        }
     }
     let (Some(mut first), Some(second)) =
         (encode(&columns.slice(0, rows / 2))?, encode(&columns.slice(rows / 2, rows - rows / 2))?)
@@ -150,6 +155,9 @@ fn decode(value: &[u8]) -> Result<RecordBatch, String> {
         Err(error) => Err(error),
     };
     match catch_unwind(read) {
+        Ok(Ok(batch)) if batch.num_rows() > MAX_ROWS => {
+            Err(format!("it has {} rows, and {MAX_ROWS} are the most", batch.num_rows()))
+        }
         Ok(read) => read.map_err(|error| error.to_string()),
         Err(_) => Err("its columns are damaged".to_owned()),
     }
@@ -178,7 +186,7 @@ fn columns(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Strin
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{BooleanArray, Int64Array, RecordBatchOptions, StringArray};
 
     use super::*;
     use crate::batch::{DataType, Field, MemoryMessage, MemoryMessages, Schema};
@@ -245,6 +253,36 @@ mod tests {
             let read = read(&message, 0, &rows.schema());
             assert!(matches!(read, Err(Unreadable::Foreign(_))), "{read:?}");
         }
+    }
+
+    /// Rows take no bytes where there are no columns, and those of the schema would be made for each of them.
+    #[test]
+    fn more_rows_than_a_record_may_have_are_foreign_before_columns_are_made_for_them() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        for (count, is_read) in [(MAX_ROWS, true), (MAX_ROWS + 1, false), (1 << 60, false)] {
+            let count = RecordBatchOptions::new().with_row_count(Some(count));
+            let none = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &count).unwrap();
+            let mut writer = StreamWriter::try_new(Vec::new(), none.schema_ref()).unwrap();
+            writer.write(&none).unwrap();
+            let value = writer.into_inner().unwrap();
+            for kind in [Kind::Rows, Kind::States] {
+                let header = heading(kind).seal(&value);
+                let read = read(&message(value.clone(), header), 0, &schema);
+                match &read {
+                    Ok(_) => assert!(is_read, "{read:?}"),
+                    Err(error) => assert!(!is_read && matches!(error, Unreadable::Foreign(_)), "{error:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn short_rows_are_cut_by_their_number() {
+        let numbers = Arc::new(BooleanArray::from(vec![true; MAX_ROWS + 1]));
+        let schema = Arc::new(Schema::new(vec![Field::new("flag", DataType::Boolean, false)]));
+        let values = encode(&RecordBatch::try_new(schema, vec![numbers]).unwrap()).unwrap().unwrap();
+        let rows: Vec<usize> = values.iter().map(|value| decode(value).unwrap().num_rows()).collect();
+        assert_eq!(rows, [MAX_ROWS / 2, MAX_ROWS / 2 + 1]);
     }
 
     #[test]

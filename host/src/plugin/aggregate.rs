@@ -144,7 +144,7 @@ impl Aggregate {
             guest.call_update(store, rows, group_of_row, group_count, states)
         });
         let updated = called.and_then(|updated| {
-            take_updated(&self.opened.plan().state, rows.num_rows() as u32, group_count, updated)
+            take_updated(&self.opened.plan().state, rows.num_rows() as u32, group_count, updated, self.opened.secrets())
                 .map_err(|wrong| self.opened.invalid(wrong))
         });
         self.opened.noted(updated, now, || Call::Update {

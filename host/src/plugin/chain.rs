@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
@@ -25,6 +25,9 @@ use crate::batch::{RecordBatch, Rejection, Rows, SchemaRef};
 /// Messages that may fail alone one after another, with no message in between that a plugin can do something with. One
 /// more, and it is the plugin that is broken, not the messages.
 const MAX_FAILURES: usize = 32;
+/// How long messages of one batch are looked for that fail, from the first failure on: meanwhile the worker's other tasks stand still. A call
+/// that goes on by then goes on, up to its plugin's own limit.
+const SEARCH: Duration = Duration::from_secs(600);
 
 /// One transform of a pipeline as it is configured.
 #[derive(Debug, Clone)]
@@ -60,8 +63,10 @@ pub struct Chain {
     routes: Vec<Vec<Option<usize>>>,
     /// Messages that failed alone since a plugin last gave a good answer, over all batches.
     failures: usize,
-    /// When to look no longer for the messages that fail.
+    /// When to look no longer for the messages that fail; `None`: by `search`.
     deadline: Option<Instant>,
+    /// [`SEARCH`].
+    pub(super) search: Duration,
     /// Whether a plugin broke on a message alone since the failed calls were last taken.
     broke: bool,
 }
@@ -149,7 +154,7 @@ impl Chain {
         }
         let mut tables = vec![Table { name: MAIN.to_owned(), schema: main }];
         tables.extend(named.into_iter().map(|(table, _)| table));
-        Ok(Self { transforms, tables, routes, failures: 0, deadline: None, broke: false })
+        Ok(Self { transforms, tables, routes, failures: 0, deadline: None, search: SEARCH, broke: false })
     }
 
     /// `main` of the last transform, then the named outputs of all of them.
@@ -178,7 +183,7 @@ impl Chain {
         dead: &mut Vec<Dead>,
     ) -> Result<Vec<Vec<RecordBatch>>, ChainError> {
         let mut out = vec![Vec::new(); self.tables.len()];
-        let dead_before = dead.len();
+        let (dead_before, mut deadline) = (dead.len(), self.deadline);
         // Ranges of rows that begin and end where messages do; the first is last.
         let mut ranges = Vec::new();
         ranges.push(0..rows.batch.num_rows());
@@ -197,7 +202,8 @@ impl Chain {
                 dead.truncate(dead_before);
                 return Err(ChainError::Reopen { plugin, reason: reason.clone() });
             }
-            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let at = Instant::now();
+            if at >= *deadline.get_or_insert(at + self.search) {
                 dead.truncate(dead_before);
                 return Err(ChainError::OutOfTime { reason: failure.reason() });
             }

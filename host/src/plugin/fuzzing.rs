@@ -14,5 +14,5 @@ pub fn take_tables(announced: Vec<OutputTable>) -> Result<Vec<Table>, String> {
 
 /// The answer of `apply` to a batch of so many rows, or what is wrong with it.
 pub fn take(tables: &[Table], input_rows: u32, output: Output) -> Result<Applied, String> {
-    super::returned::take(tables, input_rows, output)
+    super::returned::take(tables, input_rows, output, &super::secrets::Secrets::default())
 }

@@ -8,6 +8,7 @@ use wasmtime::{ResourceLimiter, Store, Trap};
 use super::limits::human;
 use super::log::{self, Lines};
 use super::output::LastOutput;
+use super::secrets::Secrets;
 use super::{ApplyError, Limits, Plugin, engine};
 
 /// Instances, memories and tables that one plugin may be made of. Those of Python, the largest, are under a hundred.
@@ -31,6 +32,8 @@ pub struct BatchTime {
 /// The host as one instance sees it.
 pub(super) struct Host {
     pub(super) lines: Arc<Lines>,
+    /// Taken out of all that the plugin says.
+    pub(super) secrets: Secrets,
     pub(super) now: BatchTime,
     /// State of the random numbers.
     pub(super) random: u64,
@@ -51,10 +54,12 @@ impl<G> Instance<G> {
     pub(super) fn new(
         plugin: &Plugin,
         limits: &Limits,
+        secrets: &Secrets,
         load: impl FnOnce(&mut Store<Host>, &component::Instance) -> wasmtime::Result<G>,
     ) -> Result<Self, ApplyError> {
         let host = Host {
             lines: Arc::clone(&plugin.lines),
+            secrets: secrets.clone(),
             now: BatchTime::default(),
             random: 0,
             output: LastOutput::default(),
@@ -108,8 +113,9 @@ pub(super) enum Stopped {
 
 /// What a failed call is called. Panics and the like are found in what the plugin wrote last.
 fn failure(error: &wasmtime::Error, host: &Host, limits: &Limits) -> ApplyError {
-    tracing::debug!(error = format!("{error:?}"), output = host.output.text(), "a plugin failed");
-    let last_words = host.output.last_words();
+    let secrets = &host.secrets;
+    tracing::debug!(error = format!("{error:?}"), output = host.output.text(secrets), "a plugin failed");
+    let last_words = host.output.last_words(secrets);
     let reason = match (error.downcast_ref(), error.downcast_ref()) {
         (_, Some(Trap::Interrupt)) => {
             return ApplyError::TimedOut(humantime::format_duration(limits.time).to_string());
@@ -131,7 +137,7 @@ fn failure(error: &wasmtime::Error, host: &Host, limits: &Limits) -> ApplyError 
             cause
         }
     };
-    ApplyError::Trap(log::reason(&reason, "without words that can be shown"))
+    ApplyError::Trap(log::reason(&reason, secrets, "without words that can be shown"))
 }
 
 /// Memory of one instance: all of its linear memories and tables.

@@ -8,6 +8,7 @@ use wasmtime::component::{Linker, WasmStr};
 
 use super::bindings::rillgate::plugin::log::Level;
 use super::instance::{Host, MAX_REASON_BYTES};
+use super::secrets::Secrets;
 
 /// Lines that a plugin may write at once, and then one for each [`LINE_EVERY`], over all of its instances.
 const BURST: u32 = 100;
@@ -34,7 +35,7 @@ impl Lines {
         Self { plugin, bucket: Mutex::new(Bucket { left: BURST, filled: Instant::now(), dropped: 0 }) }
     }
 
-    pub(super) fn write(&self, level: Level, message: &str) {
+    pub(super) fn write(&self, level: Level, message: &str, secrets: &Secrets) {
         // A panic elsewhere can't leave three numbers in a state that matters.
         let taken = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
         let Some(dropped) = taken else { return };
@@ -43,7 +44,7 @@ impl Lines {
         if dropped > 0 {
             tracing::warn!(target: "rillgate::plugin", plugin, dropped, "the plugin logs too much: lines were dropped");
         }
-        let message = printable(message);
+        let message = printable(message, secrets);
         match level {
             Level::Debug => tracing::debug!(target: "rillgate::plugin", plugin, "{message}"),
             Level::Info => tracing::info!(target: "rillgate::plugin", plugin, "{message}"),
@@ -76,8 +77,8 @@ impl Bucket {
 }
 
 /// The first part of a message, on one line.
-fn printable(message: &str) -> String {
-    let mut shown = plain(message, MAX_MESSAGE_BYTES);
+fn printable(message: &str, secrets: &Secrets) -> String {
+    let mut shown = plain(&secrets.redact(secrets.head(message, MAX_MESSAGE_BYTES)), MAX_MESSAGE_BYTES);
     if message.len() > MAX_MESSAGE_BYTES {
         shown.push('…');
     }
@@ -93,8 +94,8 @@ pub(super) fn plain(words: &str, bytes: usize) -> String {
 }
 
 /// A reason in a plugin's words, or `otherwise` where nothing of them can be shown.
-pub(super) fn reason(words: &str, otherwise: &str) -> String {
-    let reason = plain(words, MAX_REASON_BYTES);
+pub(super) fn reason(words: &str, secrets: &Secrets, otherwise: &str) -> String {
+    let reason = plain(&secrets.redact(secrets.head(words, MAX_REASON_BYTES)), MAX_REASON_BYTES);
     if reason.trim().is_empty() { otherwise.to_owned() } else { reason }
 }
 
@@ -103,7 +104,8 @@ pub(super) fn define(linker: &mut Linker<Host>, name: &str) -> wasmtime::Result<
     // The message is read where it lies, so that its length costs the host nothing.
     let log = |store: StoreContextMut<Host>, (level, message): (Level, WasmStr)| {
         let message = message.to_str(&store)?;
-        store.data().lines.write(level, &message);
+        let host = store.data();
+        host.lines.write(level, &message, &host.secrets);
         Ok(())
     };
     linker.instance(name)?.func_wrap("log", log)
@@ -126,14 +128,18 @@ mod tests {
 
     #[test]
     fn messages_stay_one_line_of_bounded_length() {
-        assert_eq!(printable("a\nb\u{1b}[31m"), "a b [31m");
-        let long = printable(&"ä".repeat(5000));
+        let none = Secrets::default();
+        assert_eq!(printable("a\nb\u{1b}[31m", &none), "a b [31m");
+        let long = printable(&"ä".repeat(5000), &none);
         assert_eq!(long.chars().count(), MAX_MESSAGE_BYTES / 2 + 1);
         assert!(long.ends_with("ä…"));
+        let secrets = Secrets::new(&[("token".to_owned(), "hush-hush".to_owned())]);
+        assert_eq!(printable("sent with hush-hush\n", &secrets), "sent with *** ");
     }
 
     #[test]
     fn reasons_are_never_blank() {
+        let reason = |words: &str, otherwise: &str| reason(words, &Secrets::default(), otherwise);
         assert_eq!(reason("no\u{7}such\nstation\u{202e}", "-"), "no such station ");
         assert_eq!(reason("\u{7}\u{2029}\n", "no reason"), "no reason");
         assert_eq!(reason(&"x".repeat(2000), "-").len(), MAX_REASON_BYTES);

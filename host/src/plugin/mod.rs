@@ -25,6 +25,7 @@ pub mod native;
 mod opened;
 mod output;
 mod returned;
+mod secrets;
 mod tables;
 mod transform;
 mod wasi;

@@ -11,12 +11,11 @@ use super::bindings::rillgate::plugin::table::FieldParam;
 use super::failed::{Call, Columns, FailedCall, KeptLimits, Smallest};
 use super::instance::{BatchTime, Host, Instance};
 use super::log;
+use super::secrets::Secrets;
 use super::tables::{describe, lower_schema};
 use super::{ApplyError, Kind, Limits, Plugin, PluginError};
 use crate::batch::{Field, RecordBatch, SchemaRef};
 
-/// Shorter values of settings are too common to be taken out of messages.
-const SECRET_BYTES: usize = 6;
 /// Said for a plugin that fails and doesn't say why.
 const NO_REASON: &str = "an error without a reason";
 
@@ -69,6 +68,7 @@ struct Recipe<G: Exports> {
     plugin: Arc<Plugin>,
     indices: G::Indices,
     offer: Offer,
+    secrets: Secrets,
 }
 
 impl<G: Exports> Opened<G> {
@@ -78,7 +78,8 @@ impl<G: Exports> Opened<G> {
             return Err(unloadable(format!("it is {}, and is asked for as {}", plugin.kind, G::KIND)));
         }
         let indices = G::find(&plugin.pre, plugin).map_err(|error| unloadable(format!("{error:#}")))?;
-        let recipe = Recipe { plugin: Arc::clone(plugin), indices, offer };
+        let secrets = Secrets::new(&offer.settings);
+        let recipe = Recipe { plugin: Arc::clone(plugin), indices, offer, secrets };
         let (instance, plan) = recipe.instantiate()?;
         Ok(Self { recipe, plan, instance: Some(instance), grown: 0, failed: Smallest::default() })
     }
@@ -102,6 +103,11 @@ impl<G: Exports> Opened<G> {
         &self.recipe.offer
     }
 
+    /// What is taken out of the plugin's words.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.recipe.secrets
+    }
+
     /// Calls a function of the plugin.
     pub(super) fn call<R>(
         &mut self,
@@ -121,7 +127,7 @@ impl<G: Exports> Opened<G> {
         } else {
             self.instance = Some(instance);
         }
-        answer.map_err(|error| ApplyError::Failed(words(error)))
+        answer.map_err(|error| ApplyError::Failed(self.recipe.redact(&words(error))))
     }
 
     /// Takes note of a call if it failed.
@@ -179,36 +185,37 @@ impl<G: Exports> Recipe<G> {
         let input_fields = lower_schema(input).map_err(failed)?;
         let group_fields = lower_schema(groups).map_err(failed)?;
         let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut instance =
-            Instance::new(&self.plugin, limits, |store, instance| G::load(&self.indices, store, instance))
-                .map_err(|error| failed(self.redact(error.to_string())))?;
+        let mut instance = Instance::new(&self.plugin, limits, &self.secrets, |store, instance| {
+            G::load(&self.indices, store, instance)
+        })
+        .map_err(|error| failed(error.to_string()))?;
         // At time 0 with random numbers from 0, so that its answer is always the same.
         let announced = instance
             .call(BatchTime::default(), |guest, store| guest.open(store, &input_fields, &group_fields, &settings))
-            .map_err(|error| failed(self.redact(error.to_string())))?;
+            .map_err(|error| failed(error.to_string()))?;
         let announced = announced.map_err(|error| match error {
             Error::InvalidSetting(reason) => {
                 let names: Vec<_> = settings.iter().map(|(name, _)| *name).collect();
                 let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
-                PluginError::InvalidSetting { path: path(), reason: self.redact(reason), names }
+                PluginError::InvalidSetting { path: path(), reason: self.redact(&reason), names }
             }
             Error::UnsupportedSchema(reason) => {
                 let columns = match groups.fields().is_empty() {
                     true => describe(input),
                     false => format!("{}, and groups of {}", describe(input), describe(groups)),
                 };
-                PluginError::UnsupportedSchema { path: path(), reason: self.redact(reason), columns }
+                PluginError::UnsupportedSchema { path: path(), reason: self.redact(&reason), columns }
             }
-            Error::Other(reason) => failed(self.redact(reason)),
+            Error::Other(reason) => failed(self.redact(&reason)),
         })?;
-        let plan = G::take(announced).map_err(|reason| PluginError::InvalidTables { path: path(), reason })?;
+        let plan = G::take(announced)
+            .map_err(|reason| PluginError::InvalidTables { path: path(), reason: self.redact(&reason) })?;
         Ok((instance, plan))
     }
 
-    /// A plugin's words about its settings without their values, which may be secrets. The names are enough.
-    fn redact(&self, words: String) -> String {
-        let values = self.offer.settings.iter().map(|(_, value)| value).filter(|value| value.len() >= SECRET_BYTES);
-        log::reason(&values.fold(words, |words, value| words.replace(value.as_str(), "***")), NO_REASON)
+    /// A plugin's words, as they are shown.
+    fn redact(&self, words: &str) -> String {
+        log::reason(words, &self.secrets, NO_REASON)
     }
 }
 
@@ -229,12 +236,11 @@ pub(super) fn check_columns(expected: &SchemaRef, batch: &RecordBatch) -> Result
 
 /// An error that a call after `open` returned.
 fn words(error: Error) -> String {
-    let words = match error {
+    match error {
         Error::Other(words) => words,
         Error::InvalidSetting(words) => format!("invalid setting: {words}"),
         Error::UnsupportedSchema(words) => format!("unsupported schema: {words}"),
-    };
-    log::reason(&words, NO_REASON)
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The last of what a plugin wrote to stdout and stderr: where languages say why they gave up.
 
+use super::secrets::Secrets;
+
 /// How much of it is kept.
 const KEPT_BYTES: usize = 4 << 10;
 
@@ -20,14 +22,14 @@ impl LastOutput {
         self.bytes.drain(..surplus);
     }
 
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
+    pub(super) fn text(&self, secrets: &Secrets) -> String {
+        secrets.redact(&String::from_utf8_lossy(&self.bytes)).into_owned()
     }
 
     /// The message that explains a trap, on one line: of a Rust panic, a Go panic, or else the last line (where Python
     /// and JavaScript put the exception); `None` if nothing was written.
-    pub(super) fn last_words(&self) -> Option<String> {
-        let text = self.text();
+    pub(super) fn last_words(&self, secrets: &Secrets) -> Option<String> {
+        let text = self.text(secrets);
         let rust = text.rfind("panicked at ").map(|start| (start, "note: "));
         let go = || text.rfind("panic: ").map(|start| (start, "goroutine "));
         let lines = match rust.or_else(go) {
@@ -46,7 +48,7 @@ mod tests {
     fn last_words(written: &[&str]) -> Option<String> {
         let mut output = LastOutput::default();
         written.iter().for_each(|text| output.push(text.as_bytes()));
-        output.last_words()
+        output.last_words(&Secrets::default())
     }
 
     #[test]

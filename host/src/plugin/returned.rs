@@ -16,12 +16,19 @@ use super::bindings::exports::rillgate::plugin::transform::Output;
 use super::bindings::rillgate::plugin::common;
 use super::bindings::rillgate::plugin::table::{BatchResult, ColumnResult, ValuesResult, VarlenResult};
 use super::log;
+use super::secrets::Secrets;
 use super::tables::Table;
 use crate::batch::{Field, RecordBatch, Rejection, type_name};
 
 /// Rows that one call may return for one table. A bit a row is all that a boolean column costs, so the size of what is
 /// returned is no bound to what it takes to write it.
 const MAX_ROWS: u32 = 1 << 24;
+
+/// Bytes of the names of columns, once for each value that one call returns, as JSON has them. The values of a boolean column of so many rows
+/// cost 2 MiB, and their names could be 4 GiB.
+const MAX_NAMES: u64 = 1 << 30;
+/// What else is written with each value: quotes, a colon, a comma, and a value that takes next to nothing itself.
+const MARKS: u64 = 16;
 
 /// What one call of a transform gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,13 +49,15 @@ pub struct Updated {
 }
 
 /// Checks and takes over the answer to a batch of `input_rows` rows.
-pub(super) fn take(tables: &[Table], input_rows: u32, output: Output) -> Result<Applied, String> {
+pub(super) fn take(tables: &[Table], input_rows: u32, output: Output, secrets: &Secrets) -> Result<Applied, String> {
     if output.batches.len() != tables.len() {
         let (returned, announced) = (output.batches.len(), tables.len());
         return Err(format!("{returned} batches, and `open` announced {announced} tables"));
     }
     let batches = tables.iter().zip(output.batches).map(|(table, returned)| batch(table, returned));
-    Ok(Applied { batches: batches.collect::<Result<_, _>>()?, rejected: rejections(input_rows, output.rejected)? })
+    let batches: Vec<RecordBatch> = batches.collect::<Result<_, _>>()?;
+    check_names(tables.iter().zip(batches.iter().map(RecordBatch::num_rows)))?;
+    Ok(Applied { batches, rejected: rejections(input_rows, output.rejected, secrets)? })
 }
 
 /// Checks and takes over what `update` made of `input_rows` rows and the states of `groups` groups.
@@ -57,9 +66,10 @@ pub(super) fn take_updated(
     input_rows: u32,
     groups: u32,
     updated: aggregate::Updated,
+    secrets: &Secrets,
 ) -> Result<Updated, String> {
     let states = take_states(state, groups, updated.states)?;
-    Ok(Updated { states, rejected: rejections(input_rows, updated.rejected)? })
+    Ok(Updated { states, rejected: rejections(input_rows, updated.rejected, secrets)? })
 }
 
 /// Checks and takes over the states of `groups` groups.
@@ -70,7 +80,7 @@ pub(super) fn take_states(state: &Table, groups: u32, returned: BatchResult) -> 
     batch(state, returned)
 }
 
-fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<Rejection>, String> {
+fn rejections(input_rows: u32, returned: Vec<common::Rejection>, secrets: &Secrets) -> Result<Vec<Rejection>, String> {
     if let Some(common::Rejection { row, .. }) = returned.iter().find(|rejection| rejection.row >= input_rows) {
         return Err(format!("a rejection of row {row}, and the batch has {input_rows} rows"));
     }
@@ -78,7 +88,7 @@ fn rejections(input_rows: u32, returned: Vec<common::Rejection>) -> Result<Vec<R
         .into_iter()
         .map(|common::Rejection { row, reason }| Rejection {
             row,
-            reason: log::reason(&reason, "rejected without a reason"),
+            reason: log::reason(&reason, secrets, "rejected without a reason"),
         })
         .collect();
     // Stable: of several reasons for one row the first is kept.
@@ -98,10 +108,24 @@ pub(super) fn batch(table: &Table, returned: BatchResult) -> Result<RecordBatch,
         return Err(format!("{} columns for `{name}`, which has {}", returned.columns.len(), fields.len()));
     }
     let rows = returned.rows as usize;
+    check_names([(table, rows)].into_iter())?;
     let columns = fields.iter().zip(returned.columns).map(|(field, returned)| column(name, field, rows, returned));
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(&table.schema), columns.collect::<Result<_, _>>()?, &options)
         .map_err(|error| format!("columns for `{name}` that make no batch: {error}"))
+}
+
+/// Whether so many rows of these tables can be written as text in bounded memory.
+fn check_names<'a>(returned: impl Iterator<Item = (&'a Table, usize)>) -> Result<(), String> {
+    let of_row =
+        |table: &Table| table.schema.fields().iter().map(|field| field.name().len() as u64 + MARKS).sum::<u64>();
+    let names: u64 = returned.map(|(table, rows)| rows as u64 * of_row(table)).sum();
+    match names <= MAX_NAMES {
+        true => Ok(()),
+        false => {
+            Err(format!("rows whose columns' names take {names} bytes where they are text; {MAX_NAMES} are the most"))
+        }
+    }
 }
 
 fn column(table: &str, field: &Field, rows: usize, returned: ColumnResult) -> Result<ArrayRef, String> {
@@ -234,5 +258,37 @@ fn check_text(offsets: &[u32], bytes: &[u8]) -> Result<(), usize> {
     match offsets.iter().position(|&offset| !text.is_char_boundary(offset as usize)) {
         Some(index) => Err(index.saturating_sub(1)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Schema;
+
+    /// A table of so many boolean columns with names of 255 bytes, and so many rows of it.
+    fn flags(columns: usize, rows: u32) -> (Table, BatchResult) {
+        let fields: Vec<_> =
+            (0..columns).map(|column| Field::new(format!("{column:0>255}"), DataType::Boolean, false)).collect();
+        let bits =
+            || ColumnResult { values: ValuesResult::Boolean(vec![0; rows.div_ceil(8) as usize]), validity: None };
+        let table = Table { name: "main".to_owned(), schema: Arc::new(Schema::new(fields)) };
+        (table, BatchResult { rows, columns: (0..columns).map(|_| bits()).collect() })
+    }
+
+    #[test]
+    fn rows_that_take_little_and_would_be_written_at_length_are_refused() {
+        let most = (MAX_NAMES / (4 * 271)) as u32;
+        let (table, returned) = flags(4, most);
+        assert_eq!(batch(&table, returned).unwrap().num_rows(), most as usize);
+        let (table, returned) = flags(4, most + 1);
+        let error = batch(&table, returned).unwrap_err();
+        assert!(error.starts_with("rows whose columns' names take 1073742108 bytes"), "{error}");
+
+        // All tables of a call are written.
+        let (table, half) = flags(4, most / 2 + 1);
+        let output = Output { batches: vec![half.clone(), half], rejected: vec![] };
+        let error = take(&[table.clone(), table], 1, output, &Secrets::default()).unwrap_err();
+        assert!(error.starts_with("rows whose columns' names"), "{error}");
     }
 }

@@ -113,7 +113,8 @@ impl Transform {
         let opened = &mut self.opened;
         let output = lower(batch, |batch| opened.call(now, |guest, store| guest.call_apply(store, batch)))
             .map_err(ApplyError::Failed)??;
-        take(self.opened.plan(), batch.num_rows() as u32, output).map_err(|wrong| self.opened.invalid(wrong))
+        take(self.opened.plan(), batch.num_rows() as u32, output, self.opened.secrets())
+            .map_err(|wrong| self.opened.invalid(wrong))
     }
 
     /// The smallest call that has failed since this was last asked.

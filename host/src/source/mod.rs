@@ -13,7 +13,7 @@ pub mod offsets;
 pub mod options;
 pub mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use consumer::{Consumer, Owner};
 pub use offsets::Offsets;

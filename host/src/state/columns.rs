@@ -12,13 +12,21 @@ use arrow::datatypes::{
     BinaryType, ByteArrayType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
     Utf8Type,
 };
+use arrow::error::ArrowError;
 
 use crate::batch::{DataType, RecordBatch, SchemaRef};
 
+/// Arrow counts the bytes of a column of text to 2 GiB.
+const MAX_BYTES: usize = i32::MAX as usize;
+
 /// A column of values by slot.
 trait Column: Send {
-    /// The values of these slots. Each has been put there.
+    /// The values of these slots. Each has been put there. They are no more than [`MAX_BYTES`].
     fn gather(&self, slots: &[u32]) -> ArrayRef;
+    /// The bytes that the values of these slots are counted by.
+    fn counted_bytes(&self, _slots: &[u32]) -> usize {
+        0
+    }
     /// Puts row `i` of `values` to slot `slots[i]`; rows without a slot go nowhere.
     fn scatter(&mut self, slots: &[u32], values: &dyn Array);
     /// About how much memory it takes.
@@ -64,11 +72,27 @@ impl Columns {
     }
 
     /// The values of these slots, each of which has been put there: a row for each, in their order.
-    pub fn gather(&self, slots: &[u32]) -> RecordBatch {
+    ///
+    /// # Errors
+    /// Texts that are too much for one column.
+    pub fn gather(&self, slots: &[u32]) -> Result<RecordBatch, ArrowError> {
+        self.check(slots, MAX_BYTES)?;
         let columns: Vec<ArrayRef> = self.columns.iter().map(|column| column.gather(slots)).collect();
         let rows = RecordBatchOptions::new().with_row_count(Some(slots.len()));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
-            .expect("a column for each field, made for its type, with a value for each slot")
+    }
+
+    fn check(&self, slots: &[u32], most: usize) -> Result<(), ArrowError> {
+        let mut columns = self.schema.fields().iter().zip(&self.columns);
+        match columns.find(|(_, column)| column.counted_bytes(slots) > most) {
+            None => Ok(()),
+            Some((field, _)) => {
+                let (name, groups) = (field.name(), slots.len());
+                Err(ArrowError::ComputeError(format!(
+                    "column `{name}` of the states of {groups} groups takes more than 2 GiB, which is too much at once"
+                )))
+            }
+        }
     }
 
     /// Puts row `i` of `values`, which has this schema, to slot `slots[i]`; rows without a slot go nowhere.
@@ -156,11 +180,14 @@ where
     Box<T::Native>: for<'a> From<&'a T::Native> + Clone,
 {
     fn gather(&self, slots: &[u32]) -> ArrayRef {
-        let values = || slots.iter().map(|&slot| self.0[slot as usize].as_deref());
-        let bytes = values().flatten().map(|value| <T::Native as AsRef<[u8]>>::as_ref(value).len()).sum();
-        let mut builder = GenericByteBuilder::<T>::with_capacity(slots.len(), bytes);
-        values().for_each(|value| builder.append_option(value));
+        let mut builder = GenericByteBuilder::<T>::with_capacity(slots.len(), self.counted_bytes(slots));
+        slots.iter().for_each(|&slot| builder.append_option(self.0[slot as usize].as_deref()));
         Arc::new(builder.finish())
+    }
+
+    fn counted_bytes(&self, slots: &[u32]) -> usize {
+        let values = slots.iter().filter_map(|&slot| self.0[slot as usize].as_deref());
+        values.map(|value| <T::Native as AsRef<[u8]>>::as_ref(value).len()).sum()
     }
 
     fn scatter(&mut self, slots: &[u32], values: &dyn Array) {
@@ -235,10 +262,10 @@ mod tests {
         columns.scatter(&[3, 1, 7, 5], &batch(0));
         columns.scatter(&[2, 7, 3, 9], &batch(10));
         // Of slots 5, 1, 7 and 3: rows 3 and 1 of the first, rows 1 and 2 of the second.
-        let gathered = columns.gather(&[5, 1, 7, 3]);
+        let gathered = columns.gather(&[5, 1, 7, 3]).unwrap();
         let rows = [batch(0).slice(3, 1), batch(0).slice(1, 1), batch(10).slice(1, 1), batch(10).slice(2, 1)];
         assert_eq!(gathered, arrow::compute::concat_batches(&batch(0).schema(), &rows).unwrap());
-        assert_eq!(columns.gather(&[]).num_rows(), 0);
+        assert_eq!(columns.gather(&[]).unwrap().num_rows(), 0);
     }
 
     #[test]
@@ -247,8 +274,18 @@ mod tests {
         columns.scatter(&[0, 1, 2, 3], &batch(0));
         columns.scatter(&[2], &batch(0).slice(1, 3));
         assert_eq!(
-            columns.gather(&[2, 3]),
+            columns.gather(&[2, 3]).unwrap(),
             arrow::compute::concat_batches(&batch(0).schema(), &[batch(0).slice(1, 1), batch(0).slice(3, 1)]).unwrap()
         );
+    }
+
+    #[test]
+    fn texts_of_more_than_a_column_holds_are_an_error_that_names_it() {
+        let mut columns = Columns::new(&batch(0).schema());
+        columns.scatter(&[0, 1, 2, 3], &batch(0));
+        // Two texts of 1 and 3 bytes, one of them twice.
+        assert!(columns.check(&[1, 3, 3], 7).is_ok());
+        let error = columns.check(&[1, 3, 3], 6).unwrap_err().to_string();
+        assert!(error.contains("column `utf8` of the states of 3 groups"), "{error}");
     }
 }

@@ -25,6 +25,8 @@ use crate::batch::{Field, RecordBatch, Schema, SchemaRef, data_type};
 pub(super) const DIGEST: &str = "digest";
 /// Under this name the schema of a file says the key of its digests, 32 hexadecimal digits.
 const DIGEST_KEY: &str = "rillgate.digest_key";
+/// Rows in one file: Arrow counts the bytes of a column of digests to 2 GiB.
+const MAX_FILE_ROWS: usize = i32::MAX as usize / size_of::<u128>();
 /// The end of a slot that is free.
 const FREE: i64 = i64::MIN;
 
@@ -200,6 +202,12 @@ impl Seen {
     }
 
     fn file(&self, slots: &[u32]) -> Result<RecordBatch, ArrowError> {
+        if slots.len() > MAX_FILE_ROWS {
+            let (rows, most) = (slots.len(), MAX_FILE_ROWS);
+            return Err(ArrowError::ComputeError(format!(
+                "{rows} rows to be remembered for `dedup`, and {most} are the most"
+            )));
+        }
         let mut digests = BinaryBuilder::with_capacity(slots.len(), slots.len() * size_of::<u128>());
         slots.iter().for_each(|&slot| digests.append_value(self.digests[slot as usize].to_be_bytes()));
         let untils = slots.iter().map(|&slot| self.untils[slot as usize]);

@@ -148,7 +148,7 @@ impl Table {
         columns.push(time(|span| span.start, Span::ALWAYS.start));
         columns.push(time(|span| span.end, Span::ALWAYS.end));
         columns.push(Arc::new(BooleanArray::from_iter((0..spans.len()).map(|row| Some(row < gone.len())))));
-        let values = self.values.gather(slots);
+        let values = self.values.gather(slots)?;
         for values in values.columns() {
             let none = new_null_array(values.data_type(), gone.len());
             columns.push(if gone.is_empty() { Arc::clone(values) } else { concat(&[&none, values])? });

@@ -67,7 +67,8 @@ pub fn way(from: &PipelineOptions, to: &PipelineOptions) -> Way {
     match (&from.aggregate, &to.aggregate) {
         (Some(from), Some(to)) if !from.has_groups_of(to) => {
             return Way::Refused(
-                "its groups would be others (key, time, window, dedup or exchange), and it remembers those that there are: give the                  pipeline another name to begin anew"
+                "its groups would be others (key, time, window, dedup or exchange), and it remembers those that there are: give the \
+                 pipeline another name to begin anew"
                     .to_owned(),
             );
         }

@@ -241,15 +241,15 @@ impl StateDeltas {
         let Self { deltas, owner, exchange } = self;
         let Deltas { watermark_us, over_us, allowed_lateness_us, .. } = deltas;
         let tables = [(GROUPS, deltas.groups), (SEEN, deltas.seen)];
-        // Off the threads that uploads run on.
-        let encoded = tokio::task::spawn_blocking(move || {
-            let changes = tables.into_iter().filter_map(|(table, delta)| Some((table, delta?)));
-            changes.map(|(table, delta)| change(table, delta, &owner)).collect::<Result<Vec<_>, FileError>>()
-        });
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            LogError::Store(object_store::Error::Generic { store: "state", source: error })
-        };
-        let changes = encoded.await.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
+        let mut changes = Vec::new();
+        for (table, delta) in tables.into_iter().filter_map(|(table, delta)| Some((table, delta?))) {
+            let owner = owner.clone();
+            // Off the threads that uploads run on.
+            let encoded = tokio::task::spawn_blocking(move || change(table, delta, &owner)).await;
+            let encoded = encoded.map_err(|error| error.to_string());
+            let encoded = encoded.and_then(|change| change.map_err(|error| error.to_string()));
+            changes.push(encoded.map_err(|reason| log.unwritable_state(table, reason))?);
+        }
         let kept = log.keep_state(watermark_us, changes).await?;
         Ok(crate::commit::CommittedState { over_us, allowed_lateness_us, exchange, ..kept })
     }

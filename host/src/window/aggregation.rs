@@ -278,7 +278,8 @@ impl Aggregation {
         let due = self.due().map_err(|error| Refused::Row(error.to_string()))?;
         let finish = |slots: &[u32]| {
             let groups = self.rows_of(slots).map_err(|error| Refused::Row(error.to_string()))?;
-            fold.finish(&groups, &self.groups.values.gather(slots)).map_err(Refused::Fold)
+            let states = self.groups.values.gather(slots).map_err(|error| Refused::Row(error.to_string()))?;
+            fold.finish(&groups, &states).map_err(Refused::Fold)
         };
         due.chunks(FINISH_ROWS).map(finish).collect()
     }

@@ -101,7 +101,7 @@ impl Combiner {
                 for call in call.divided(rows, size_us, slide_us, &groups) {
                     states.scatter(&call.slots, &call.fold(rows, &none, fold)?);
                 }
-                states.gather(&slots)
+                states.gather(&slots).map_err(|error| Refused::Row(error.to_string()))?
             }
             _ => update(rows, &group_of_row, count, &none, fold)?,
         };

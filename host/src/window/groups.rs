@@ -149,7 +149,9 @@ impl Touched {
         };
         let mut folded = Vec::new();
         for call in call.divided(rows, size_us, slide_us, &table.keys) {
-            let states = call.fold(rows, &table.values.gather(&call.slots[..call.known]), fold)?;
+            let states =
+                table.values.gather(&call.slots[..call.known]).map_err(|error| Refused::Row(error.to_string()))?;
+            let states = call.fold(rows, &states, fold)?;
             folded.push((call.slots, states));
         }
         // All calls have succeeded, or nothing is kept of any.
@@ -195,7 +197,7 @@ impl Touched {
         no_group: Option<u32>,
         fold: &mut F,
     ) -> Result<(), Refused<F::Error>> {
-        let states = table.values.gather(&self.known);
+        let states = table.values.gather(&self.known).map_err(|error| Refused::Row(error.to_string()))?;
         let count = (self.count() + usize::from(no_group.is_some())) as u32;
         let (states, rejected) = fold.update(rows, group_of_row, count, &states).map_err(Refused::Fold)?;
         let has_group = |row: u32| Some(group_of_row[row as usize]) != no_group;

@@ -45,7 +45,7 @@ impl Aggregation {
             Err(Refused::Row("a group is there twice".to_owned()))
         } else {
             take(known_rows).and_then(|known| Ok((known, take(fresh_rows)?))).map_err(odd).and_then(|(right, new)| {
-                let left = self.groups.values.gather(&known);
+                let left = self.groups.values.gather(&known).map_err(odd)?;
                 Ok((fold.merge(&left, &right).map_err(Refused::Fold)?, new))
             })
         };

@@ -45,8 +45,8 @@ pub(super) fn fold<F: Fold>(
     of_row.sort_unstable();
     let (taken, groups): (Vec<u32>, Vec<u32>) = of_row.into_iter().unzip();
     let taken = take_record_batch(rows, &UInt32Array::from(taken)).map_err(|error| Refused::Row(error.to_string()))?;
-    let (states, rejected) =
-        fold.update(&taken, &groups, sessions.len() as u32, &states.gather(&known)).map_err(Refused::Fold)?;
+    let states = states.gather(&known).map_err(|error| Refused::Row(error.to_string()))?;
+    let (states, rejected) = fold.update(&taken, &groups, sessions.len() as u32, &states).map_err(Refused::Fold)?;
     if let Some(rejection) = rejected.into_iter().next() {
         return Err(Refused::Row(rejection.reason));
     }
@@ -100,10 +100,11 @@ fn join<F: Fold>(table: &Table, sessions: &[Session], fold: &mut F) -> Result<Co
         if slots.is_empty() {
             break;
         }
-        let next = table.values.gather(&slots);
+        let odd = |error: arrow::error::ArrowError| Refused::Row(error.to_string());
+        let next = table.values.gather(&slots).map_err(odd)?;
         let joined = match round {
             0 => next,
-            _ => fold.merge(&states.gather(&places), &next).map_err(Refused::Fold)?,
+            _ => fold.merge(&states.gather(&places).map_err(odd)?, &next).map_err(Refused::Fold)?,
         };
         states.scatter(&places, &joined);
     }

@@ -203,3 +203,12 @@ fn avro_values_name_their_schema_and_tombstones_are_none() {
     let value = "\0\0\0\u{1}\u{2}\u{2}\u{2}".to_owned();
     assert_eq!(found, [(Some("1".to_owned()), Some(value), vec![]), (Some("-1".to_owned()), None, vec![])]);
 }
+
+/// Arrow counts the bytes of a column to 2 GiB, and panics past them.
+#[test]
+fn more_than_a_column_holds_is_an_error() {
+    let most = i32::MAX as usize;
+    assert_eq!(super::super::records::offsets(vec![1, 0, most - 1]).unwrap()[3], i32::MAX);
+    let error = super::super::records::offsets(vec![most, 1]).unwrap_err().to_string();
+    assert!(error.contains("more than 2 GiB"), "{error}");
+}

@@ -204,3 +204,20 @@ fn one_message_that_works_shows_that_the_plugin_does() {
 fn numbers_of(chain: &mut Chain, input: &[i64], dead: &mut Vec<Dead>) -> Vec<i64> {
     numbers(&chain.apply(&messages(input), now(), &mut any, dead).unwrap()[0])
 }
+
+/// Good messages in between show that the plugin works: the time that it takes is bounded all the same.
+#[test]
+fn messages_that_take_too_long_are_looked_for_no_longer_than_a_time() {
+    let mut chain = Chain::open(&[step(&filter(1))], &numbers_schema()).unwrap();
+    assert!(chain.search <= Duration::from_secs(600));
+    chain.search = 10 * SHORT;
+    let spinning: Vec<i64> = (0..200).map(|n| if n % 2 == 0 { -2 } else { n }).collect();
+    let (began, mut dead) = (std::time::Instant::now(), vec![]);
+    let error = chain.apply(&messages(&spinning), now(), &mut any, &mut dead).unwrap_err();
+    assert!(began.elapsed() < 100 * SHORT, "half of the time that the search would take");
+    assert!(matches!(&error, ChainError::OutOfTime { reason } if reason == SPIN), "{error}");
+    assert!(dead.is_empty());
+    // The next batch has as much time.
+    let (out, dead) = run(&mut chain, &messages(&[1, -2, 2]));
+    assert_eq!((out, dead), (vec![vec![1, 2]], vec![in_transform(1, SPIN)]));
+}

@@ -1,6 +1,7 @@
 //! What a plugin finds around it: a log, the batch's time and random numbers, and nothing else.
 
 use super::*;
+use crate::batch::Rejection;
 
 /// A guest that imports functions of WASI and calls them in `apply`.
 fn importing(imports: &str, with: &str, functions: &str, in_apply: &str) -> Result<Arc<Plugin>, PluginError> {
@@ -97,6 +98,36 @@ fn what_is_written_before_a_trap_is_its_reason() {
           (br_if 0 (local.tee $rows (i32.sub (local.get $rows) (i32.const 1)))))
         (local.set $rows (i32.const 9))";
     assert_eq!(says(chatters).unwrap().batches, [batch(9)]);
+}
+
+/// Whichever way a plugin says the value of a setting: in a panic, in an error, or in a rejection.
+#[test]
+fn values_of_settings_are_in_none_of_a_plugins_words() {
+    let settings = ["no such station", "a reason"].map(|value| ("token".to_owned(), value.to_owned()));
+    let [imports, with, functions] = PRINT;
+    let says = |in_apply: &str, after: &str| {
+        let code = format!("{functions} {}", identity("", in_apply, after));
+        let plugin = load(&Guest { imports, with, code: &code, ..Guest::default() }.build()).unwrap();
+        let mut transform = Transform::open(&plugin, &limits(), &settings, &schema()).unwrap();
+        let applied = transform.apply(&batch(9), now());
+        (applied, transform.take_failed().map(|failed| failed.reason))
+    };
+    for (in_apply, words) in [
+        ("(call $print (i32.const 1024) (i32.const 76)) unreachable", "trap: panicked at src/lib.rs:7:5: ***"),
+        (
+            "(call $print (i32.const 1024) (i32.const 63)) (call $exit (i32.const 1))",
+            "trap: the plugin exited: panicked at src/lib.rs:7:5: ***",
+        ),
+        ("(return (call $error (i32.const 2)))", "***"),
+        ("(return (call $error (i32.const 0)))", "invalid setting: ***"),
+    ] {
+        let (applied, kept) = says(in_apply, "");
+        assert_eq!((applied.unwrap_err().to_string(), kept), (words.to_owned(), Some(words.to_owned())));
+    }
+    // Row 3 is rejected with the text at 512.
+    let rejects = "(i32.store (i32.const 140) (i32.const 160)) (i32.store (i32.const 144) (i32.const 1))
+        (i32.store (i32.const 160) (i32.const 3)) (i32.store (i32.const 164) (i32.const 512)) (i32.store (i32.const 168) (i32.const 8))";
+    assert_eq!(says("", rejects).0.unwrap().rejected, [Rejection { row: 3, reason: "***".to_owned() }]);
 }
 
 #[test]

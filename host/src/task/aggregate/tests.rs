@@ -193,3 +193,20 @@ fn plugins_give_out_groups_at_the_watermark() {
     let time = rows[0].column(1).as_primitive::<Int64Type>().value(0);
     assert_eq!((rows.len(), rows[0].num_rows(), time), (1, 1, 25_000_000_000));
 }
+
+/// It would be the same the next time, and for ever.
+#[test]
+fn a_state_that_no_file_can_hold_is_named_and_not_tried_again() {
+    let (runtime, resources) = ends_at(None);
+    let options = crate::commit::LogOptions::new(Duration::from_secs(3600), true);
+    let claimed = TaskLog::claim(resources.store, "p/t/0".to_owned(), "a".to_owned(), options, |_| async { Ok(0) });
+    let mut log = runtime.block_on(claimed).unwrap();
+    // Parquet has no columns of structs without fields.
+    let nothing: ArrayRef = Arc::new(arrow::array::StructArray::new_empty_fields(1, None));
+    let file = RecordBatch::try_from_iter([("value.nothing", nothing)]).unwrap();
+    let deltas = Deltas { groups: Some(Delta { kept: 0, file: Some(file) }), ..Deltas::default() };
+    let deltas = StateDeltas { deltas, owner: "me".to_owned(), exchange: None };
+    let error = runtime.block_on(deltas.keep(&mut log)).unwrap_err();
+    assert!(!error.may_pass(), "{error}");
+    assert!(error.to_string().starts_with("state groups of p/t/0 can't be written: "), "{error}");
+}
