@@ -172,8 +172,9 @@ impl Keeper {
             let Some(kept) = self.kept.get_mut(&name) else { continue };
             let Some(probation) = &kept.probation else { continue };
             if probation.versions.iter().any(|version| version.has_lasted(probation.lasts)) {
+                let settled: Vec<bool> = probation.versions.iter().map(|version| version.settle()).collect();
                 // Where one has failed by now, that is seen next time.
-                if probation.versions.iter().fold(true, |proved, version| version.settle() && proved) {
+                if settled.into_iter().all(|proved| proved) {
                     kept.probation = None;
                     let live = Arc::clone(&kept.live);
                     self.note(&name, Some(&live), Outcome::Proved, None, None);
