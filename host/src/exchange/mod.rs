@@ -14,7 +14,7 @@ mod upstreams;
 pub use chunk::{Chunk, Content, Heading, Kind, MAX_BYTES, Unreadable, encode, read};
 pub use placing::Placing;
 pub use sending::{Placed, Sending};
-pub use upstreams::{EventTime, Heard, Remembered, Upstreams};
+pub use upstreams::{EventTime, Heard, IdleWords, Remembered, Upstreams};
 
 /// The topic of a pipeline's exchange.
 pub fn topic(pipeline: &str) -> String {

@@ -1,6 +1,7 @@
 //! How far event time has come behind an exchange: as far as the slowest of the tasks before it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,16 @@ impl Upstreams {
         self.expected().all(|heard| heard.is_some_and(|heard| heard.event_time.is_idle)) && !self.topics.is_empty()
     }
 
+    /// Up to when none of them had anything new, if all have said so: one that has died says nothing any more, and what comes to its
+    /// partition since is missing until another task has taken that over.
+    pub fn idle_until(&self, words: &IdleWords) -> Option<Instant> {
+        if !self.are_idle() {
+            return None;
+        }
+        let until: Option<Vec<Instant>> = self.names().map(|name| words.0.get(&name)?.0).collect();
+        until?.into_iter().min()
+    }
+
     /// No more rows are expected from before it: what the slowest has come to. `None` as long as one hasn't come anywhere.
     pub fn watermark_us(&self) -> Option<i64> {
         let mut slowest = None;
@@ -92,13 +103,34 @@ impl Upstreams {
     }
 
     fn expected(&self) -> impl Iterator<Item = Option<&Heard>> {
-        let partitions = self.topics.iter().flat_map(|(topic, count)| (0..*count).map(move |n| format!("{topic}/{n}")));
-        partitions.map(|name| self.heard.get(&name))
+        self.names().map(|name| self.heard.get(&name))
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.topics.iter().flat_map(|(topic, count)| (0..*count).map(move |n| format!("{topic}/{n}")))
+    }
+}
+
+/// When tasks before an exchange said that they were idle: the last time, and the one before, after which they looked again. Of this
+/// process alone: whoever begins anew waits for them to say so.
+#[derive(Debug, Default)]
+pub struct IdleWords(BTreeMap<String, (Option<Instant>, Instant)>);
+
+impl IdleWords {
+    /// Takes note of what a task says.
+    pub fn hear(&mut self, heading: &Heading, now: Instant) {
+        match (self.0.get_mut(&heading.from), heading.event_time.is_idle) {
+            (Some((before, last)), true) => (*before, *last) = (Some(*last), now),
+            (None, true) => drop(self.0.insert(heading.from.clone(), (None, now))),
+            (_, false) => drop(self.0.remove(&heading.from)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::chunk::Kind;
     use super::*;
 
@@ -158,6 +190,27 @@ mod tests {
         assert_eq!((all.watermark_us(), all.are_idle()), (Some(70), true));
         say(&mut all, "a/1", Some(30), false, &topics);
         assert_eq!((all.watermark_us(), all.are_idle()), (Some(30), false), "it goes on from where it is");
+    }
+
+    #[test]
+    fn time_passes_while_they_are_idle_up_to_when_the_first_of_them_was_not_heard_of_again() {
+        let (mut all, mut words, began) = (Upstreams::default(), IdleWords::default(), Instant::now());
+        let at = |seconds: u64| began + Duration::from_secs(seconds);
+        let mut say = |from: &str, is_idle, seconds| {
+            let heading = Heading {
+                event_time: EventTime { watermark_us: Some(1), is_idle },
+                topics: BTreeMap::from([("a".to_owned(), 2)]),
+                ..Heading::new(Kind::EventTime, from.to_owned())
+            };
+            all.hear(&heading);
+            words.hear(&heading, at(seconds));
+            all.idle_until(&words)
+        };
+        assert_eq!([say("a/0", true, 0), say("a/1", true, 1), say("a/0", true, 2)], [None; 3]);
+        assert_eq!(say("a/1", true, 3), Some(at(0)));
+        assert_eq!([say("a/0", true, 4), say("a/0", true, 6), say("a/0", true, 8)], [Some(at(1)); 3], "a/1 is silent");
+        assert_eq!(say("a/1", false, 9), None);
+        assert_eq!([say("a/1", true, 10), say("a/1", true, 11)], [None, Some(at(6))]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod carried;
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use super::plan::AggregatePlan;
 use super::{Resources, TaskError};
 use crate::batch::{RecordBatch, Rejection, SchemaRef};
 use crate::commit::{LogError, StateChange, StoredState, TaskLog};
-use crate::exchange::{Heading, Remembered, Upstreams};
+use crate::exchange::{Heading, IdleWords, Remembered, Upstreams};
 use crate::metrics::TaskMetrics;
 use crate::plugin::{Aggregate, ApplyError, BatchTime, Refusal};
 use crate::state::{self, Delta, FileError};
@@ -37,6 +37,7 @@ pub(super) struct Groups {
     moves_from_us: Option<i64>,
     /// Behind an exchange: what is known of the tasks before it.
     upstreams: Option<Upstreams>,
+    idle_words: IdleWords,
     /// Something has come since [`Self::take_late`]: rows, or event time that moves on. Word of a task that is idle still is neither.
     is_new: bool,
     /// The columns of states that come from before an exchange.
@@ -136,6 +137,7 @@ impl Groups {
             late: Vec::new(),
             idle: Idle::new(plan.idle_after),
             upstreams,
+            idle_words: IdleWords::default(),
             is_new: false,
             states: Combiner::new(&plan.window, &plan.rows, &plan.state).map_err(odd)?.schema().clone(),
         })
@@ -207,6 +209,7 @@ impl Groups {
     pub(super) fn hear(&mut self, heading: &Heading) {
         let Some(upstreams) = &mut self.upstreams else { return };
         upstreams.hear(heading);
+        self.idle_words.hear(heading, Instant::now());
         let before = self.aggregation.watermark_us();
         if let Some(watermark_us) = upstreams.watermark_us() {
             self.aggregation.advance(watermark_us);
@@ -225,12 +228,17 @@ impl Groups {
     /// Returns whether that makes groups complete, and when to look again.
     pub(super) fn look_idle(&mut self, position: i64, resources: &Resources) -> (bool, Option<Instant>) {
         // Behind an exchange more may be on its way.
-        let may_move = self.upstreams.as_ref().is_none_or(Upstreams::are_idle);
-        let (Some(idle_after), Some(from), true) = (self.plan.idle_after, self.moves_from_us, may_move) else {
-            return (false, None);
+        let until = match &self.upstreams {
+            None => None,
+            Some(upstreams) => match upstreams.idle_until(&self.idle_words) {
+                None => return (false, None),
+                until => until,
+            },
         };
+        let (Some(idle_after), Some(from)) = (self.plan.idle_after, self.moves_from_us) else { return (false, None) };
         let (idle, look) = self.idle.look(idle_after, position, resources);
-        let moved = idle.map(|idle| from.saturating_add(micros(idle)));
+        let most = until.map_or(Duration::MAX, |until| until.saturating_duration_since(self.idle.since));
+        let moved = idle.map(|idle| from.saturating_add(micros(idle.min(most))));
         (moved.is_some_and(|moved| self.aggregation.advance(moved)), look)
     }
 }
