@@ -296,6 +296,11 @@ impl Context {
 
     fn assign(&self, consumer: &BaseConsumer<Context>, partitions: Vec<TopicPartition>) {
         let (Some(owner), Some(shared)) = (self.owner(), self.consumer.get().and_then(Weak::upgrade)) else { return };
+        if self.stop.load(Ordering::Relaxed) {
+            // Whoever leaves claims nothing more, but the group waits for an answer.
+            change(consumer, Change::Add(&[]));
+            return;
+        }
         lock(&self.held).extend(partitions.iter().cloned());
         let queues = partitions.into_iter().filter_map(|partition| PartitionQueue::split(&shared, partition));
         let starts = owner.assigned(queues.collect());
