@@ -262,6 +262,9 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("a host wrote:\n{}", tail(&self.output()));
+        }
         // Both fail when it has ended already, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
